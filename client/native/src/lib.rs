@@ -1,0 +1,1 @@
+//! The headset's core without a browser: joins a tour over QUIC; headless or in a window.

@@ -1,0 +1,1 @@
+//! What travels between server and headset: messages, codecs, typed ids and clocks. No I/O.

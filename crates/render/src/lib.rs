@@ -1,0 +1,1 @@
+//! plan(scene, tick) -> RenderPlan (pure), then one GPU executor (wgpu).

@@ -1,0 +1,1 @@
+//! glTF scenes, tours, stops and animation as plain data. Knows no GPU.

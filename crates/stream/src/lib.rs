@@ -1,0 +1,1 @@
+//! Sans-IO delivery: group cache, sender, adaptation, receiver, clock synchronisation, jitter buffer.

@@ -1,0 +1,1 @@
+//! Link and its adapters: QUIC (quinn), WebTransport (wtransport), simulated; UDP impairment proxy.

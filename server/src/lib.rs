@@ -1,0 +1,1 @@
+//! The Tongyou server: configuration, HTTP, threads, event loop.

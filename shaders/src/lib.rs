@@ -1,0 +1,1 @@
+//! The WGSL sources, embedded and validated.

@@ -1,0 +1,1 @@
+//! Simulation, golden images and end-to-end tests of the whole line.

@@ -1,0 +1,1 @@
+//! Turns scans into glTF scenes.

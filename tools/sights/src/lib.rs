@@ -1,0 +1,1 @@
+//! Builds the scenes of Yuzhong's sights from published dimensions.
