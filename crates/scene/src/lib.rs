@@ -1,1 +1,5 @@
 //! glTF scenes, tours, stops and animation as plain data. Knows no GPU.
+
+mod model;
+
+pub use model::*;
