@@ -1,0 +1,1 @@
+//! Plays the poses of others smoothly from packets that arrive unevenly.

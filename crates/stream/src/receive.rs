@@ -1,0 +1,1 @@
+//! Puts frames together into complete sets.

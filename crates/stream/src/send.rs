@@ -1,0 +1,1 @@
+//! What each subscriber is sent next, from one cached group per vantage.
