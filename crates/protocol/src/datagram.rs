@@ -411,10 +411,7 @@ mod tests {
             Quat::from_xyzw(f32::NAN, 0.0, 0.0, 1.0),
             Quat::from_xyzw(0.0, 0.0, 0.0, 0.0),
         ] {
-            assert_eq!(
-                unpack_rotation(pack_rotation(q)).angle_between(Quat::IDENTITY) < 1e-3,
-                true
-            );
+            assert!(unpack_rotation(pack_rotation(q)).angle_between(Quat::IDENTITY) < 1e-3);
         }
         assert!(unpack_rotation([0xff; 6]).is_normalized());
     }
