@@ -36,7 +36,12 @@ pub struct Colour {
 
 impl Colour {
     /// What every stream of this project signals: BT.709 primaries and matrix, sRGB transfer, limited range.
-    pub const TONGYOU: Self = Self { full_range: false, primaries: 1, transfer: 13, matrix: 1 };
+    pub const TONGYOU: Self = Self {
+        full_range: false,
+        primaries: 1,
+        transfer: 13,
+        matrix: 1,
+    };
 }
 
 /// A sequence parameter set that can not be read.
@@ -74,7 +79,10 @@ impl Sps {
         let (profile, constraints, level) = (bits.byte()?, bits.byte()?, bits.byte()?);
         bits.ue()?; // seq_parameter_set_id
         let mut chroma_format = 1;
-        if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+        if matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        ) {
             chroma_format = bits.ue()?;
             if chroma_format != 1 {
                 return Err(SpsError::Invalid("chroma_format_idc (only 4:2:0 is read)"));
@@ -125,13 +133,23 @@ impl Sps {
         let [left, right, top, bottom] = crop;
         let unit_y = if frames_only { 2 } else { 4 };
         let cropped = |whole: u32, a: u32, b: u32, unit: u32| {
-            a.checked_add(b).and_then(|cut| cut.checked_mul(unit)).and_then(|cut| whole.checked_sub(cut))
+            a.checked_add(b)
+                .and_then(|cut| cut.checked_mul(unit))
+                .and_then(|cut| whole.checked_sub(cut))
         };
         let width = cropped((columns + 1) * 16, left, right, 2).ok_or(SpsError::Invalid("frame_crop offsets"))?;
         let whole_height = (rows + 1) * 16 * if frames_only { 1 } else { 2 };
         let height = cropped(whole_height, top, bottom, unit_y).ok_or(SpsError::Invalid("frame_crop offsets"))?;
         let colour = if bits.flag()? { vui_colour(&mut bits)? } else { None };
-        Ok(Self { profile, constraints, level, width, height, references, colour })
+        Ok(Self {
+            profile,
+            constraints,
+            level,
+            width,
+            height,
+            references,
+            colour,
+        })
     }
 }
 
@@ -167,9 +185,19 @@ fn vui_colour(bits: &mut Bits<'_>) -> Result<Option<Colour>, SpsError> {
     bits.skip(3)?; // video_format
     let full_range = bits.flag()?;
     if !bits.flag()? {
-        return Ok(Some(Colour { full_range, primaries: 2, transfer: 2, matrix: 2 }));
+        return Ok(Some(Colour {
+            full_range,
+            primaries: 2,
+            transfer: 2,
+            matrix: 2,
+        }));
     }
-    Ok(Some(Colour { full_range, primaries: bits.byte()?, transfer: bits.byte()?, matrix: bits.byte()? }))
+    Ok(Some(Colour {
+        full_range,
+        primaries: bits.byte()?,
+        transfer: bits.byte()?,
+        matrix: bits.byte()?,
+    }))
 }
 
 /// Removes the emulation prevention bytes of a NAL unit.
@@ -252,11 +280,16 @@ mod tests {
     #[test]
     fn a_damaged_set_is_an_error_at_every_length() {
         // x264's SPS for 320x240, high profile.
-        let sps = [0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0xfa, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00];
+        let sps = [
+            0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0xfa, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00,
+        ];
         let mut stream = vec![0, 0, 0, 1];
         stream.extend(sps);
         let whole = Sps::from_annex_b(&stream).unwrap();
-        assert_eq!((whole.width, whole.height, whole.codec_string().as_str()), (320, 240, "avc1.64000D"));
+        assert_eq!(
+            (whole.width, whole.height, whole.codec_string().as_str()),
+            (320, 240, "avc1.64000D")
+        );
         for length in 0..12 {
             assert!(Sps::from_annex_b(&stream[..length]).is_err(), "{length} bytes");
         }

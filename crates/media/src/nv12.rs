@@ -28,7 +28,10 @@ impl Size {
         if !fits || !width.is_multiple_of(2) || !height.is_multiple_of(2) {
             return Err(error);
         }
-        Ok(Self { width: u16::try_from(width).map_err(|_| error)?, height: u16::try_from(height).map_err(|_| error)? })
+        Ok(Self {
+            width: u16::try_from(width).map_err(|_| error)?,
+            height: u16::try_from(height).map_err(|_| error)?,
+        })
     }
 
     /// Width in luma samples.
@@ -91,7 +94,16 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         assert_eq!(Size::new(1536, 1024).unwrap().nv12_len(), 1536 * 1024 * 3 / 2);
-        for (width, height) in [(0, 0), (15, 16), (16, 14), (1535, 1024), (1536, 1023), (3842, 16), (2162, 2162), (u32::MAX, 16)] {
+        for (width, height) in [
+            (0, 0),
+            (15, 16),
+            (16, 14),
+            (1535, 1024),
+            (1536, 1023),
+            (3842, 16),
+            (2162, 2162),
+            (u32::MAX, 16),
+        ] {
             let error = Size::new(width, height).unwrap_err();
             assert_eq!((error.width, error.height), (width, height));
         }

@@ -9,7 +9,11 @@ use tongyou_media::encode::{self, Backend, Config, Entropy, Error};
 use tongyou_media::{Colour, Size, Sps, nal_units};
 
 fn config(width: u32, height: u32) -> Config {
-    Config { bitrate_bps: 3_000_000, fps: 30.0, ..Config::new(Size::new(width, height).unwrap()) }
+    Config {
+        bitrate_bps: 3_000_000,
+        fps: 30.0,
+        ..Config::new(Size::new(width, height).unwrap())
+    }
 }
 
 fn kinds(data: &[u8]) -> Vec<u8> {
@@ -20,7 +24,11 @@ fn kinds(data: &[u8]) -> Vec<u8> {
 fn a_moving_picture_survives() {
     for entropy in [Entropy::Cavlc, Entropy::Cabac] {
         for threads in [1, 2] {
-            let config = Config { entropy, threads, ..config(480, 320) };
+            let config = Config {
+                entropy,
+                threads,
+                ..config(480, 320)
+            };
             let mut encoder = encode::OpenH264::new(config).unwrap();
             let mut decoder = decode::OpenH264::new().unwrap();
             for set in 0..30 {
@@ -43,21 +51,34 @@ fn chroma_comes_back_where_it_was() {
     let mut source = still(config.size);
     let (width, luma) = (config.size.width(), config.size.luma_len());
     for (at, pair) in source[luma..].chunks_exact_mut(2).enumerate() {
-        pair.copy_from_slice(if at % (width / 2) < width / 4 { &[60, 190] } else { &[200, 80] });
+        pair.copy_from_slice(if at % (width / 2) < width / 4 {
+            &[60, 190]
+        } else {
+            &[200, 80]
+        });
     }
     let encoded = encode::OpenH264::new(config).unwrap().encode(&source, 1).unwrap();
     let decoded = decode::OpenH264::new().unwrap().decode(&encoded.data).unwrap();
-    let off = source[luma..].iter().zip(&decoded.nv12[luma..]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+    let off = source[luma..]
+        .iter()
+        .zip(&decoded.nv12[luma..])
+        .map(|(a, b)| u64::from(a.abs_diff(*b)))
+        .sum::<u64>();
     let mean = off / (luma as u64 / 2);
     assert!(mean <= 3, "chroma is off by {mean} on average");
 }
 
 #[test]
 fn the_parameter_set_says_size_profile_and_colour() {
-    for (entropy, profile, width, height) in
-        [(Entropy::Cavlc, 66, 1536, 1024), (Entropy::Cabac, 77, 1536, 1024), (Entropy::Cavlc, 66, 322, 182)]
-    {
-        let config = Config { entropy, ..config(width, height) };
+    for (entropy, profile, width, height) in [
+        (Entropy::Cavlc, 66, 1536, 1024),
+        (Entropy::Cabac, 77, 1536, 1024),
+        (Entropy::Cavlc, 66, 322, 182),
+    ] {
+        let config = Config {
+            entropy,
+            ..config(width, height)
+        };
         let mut encoder = encode::OpenH264::new(config).unwrap();
         let encoded = encoder.encode(&still(config.size), 0).unwrap();
         let sps = Sps::from_annex_b(&encoded.data).unwrap();
@@ -106,7 +127,10 @@ fn a_decoder_can_start_at_any_keyframe() {
         let encoded = encoder.encode(&source, set).unwrap();
         match set {
             0..3 => {}
-            3..6 => assert!(decoder.decode(&encoded.data).is_err(), "set {set} has no keyframe before it"),
+            3..6 => assert!(
+                decoder.decode(&encoded.data).is_err(),
+                "set {set} has no keyframe before it"
+            ),
             _ => assert!(psnr_luma(&source, &decoder.decode(&encoded.data).unwrap().nv12, config.size) > 30.0),
         }
     }
@@ -119,9 +143,15 @@ fn a_picture_of_another_size_is_refused() {
     let source = still(config.size);
     for len in [0, 1, source.len() - 1] {
         let error = encoder.encode(&source[..len], 9).unwrap_err();
-        assert!(matches!(error, Error::Input { set: 9, len: l, expected: 115_200, .. } if l == len), "{error}");
+        assert!(
+            matches!(error, Error::Input { set: 9, len: l, expected: 115_200, .. } if l == len),
+            "{error}"
+        );
     }
-    assert!(encoder.encode(&source, 10).unwrap().keyframe, "a refused picture costs nothing");
+    assert!(
+        encoder.encode(&source, 10).unwrap().keyframe,
+        "a refused picture costs nothing"
+    );
 }
 
 #[test]
@@ -129,7 +159,9 @@ fn rates_change_while_running() {
     let config = config(480, 320);
     let mut encoder = encode::OpenH264::new(config).unwrap();
     let mut bytes_of_30 = |encoder: &mut encode::OpenH264, first: u32| -> usize {
-        (first..first + 30).map(|set| encoder.encode(&moving(config.size, set), set).unwrap().data.len()).sum()
+        (first..first + 30)
+            .map(|set| encoder.encode(&moving(config.size, set), set).unwrap().data.len())
+            .sum()
     };
     bytes_of_30(&mut encoder, 0);
     let normal = bytes_of_30(&mut encoder, 30);
@@ -151,7 +183,11 @@ fn rates_change_while_running() {
 #[test]
 fn a_still_picture_becomes_sharp() {
     // The software profile: 4 sets a second.
-    let config = Config { bitrate_bps: 3_000_000, fps: 4.0, ..config(768, 512) };
+    let config = Config {
+        bitrate_bps: 3_000_000,
+        fps: 4.0,
+        ..config(768, 512)
+    };
     let mut encoder = encode::OpenH264::new(config).unwrap();
     let mut decoder = decode::OpenH264::new().unwrap();
     let source = still(config.size);
@@ -177,6 +213,12 @@ fn garbage_is_an_error_for_the_decoder() {
         assert!(decoder.decode(&data).is_err(), "{len} bytes");
     }
     let config = config(320, 240);
-    let encoded = encode::OpenH264::new(config).unwrap().encode(&still(config.size), 0).unwrap();
-    assert!(decoder.decode(&encoded.data).is_ok(), "and a keyframe helps it up again");
+    let encoded = encode::OpenH264::new(config)
+        .unwrap()
+        .encode(&still(config.size), 0)
+        .unwrap();
+    assert!(
+        decoder.decode(&encoded.data).is_ok(),
+        "and a keyframe helps it up again"
+    );
 }

@@ -20,7 +20,7 @@ impl OpenH264 {
     /// # Errors
     /// When the library refuses.
     pub fn new() -> Result<Self, Error> {
-        let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+        let config = DecoderConfig::new();
         let inner = openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config).map_err(codec)?;
         Ok(Self { inner })
     }
@@ -28,12 +28,20 @@ impl OpenH264 {
 
 impl Decoder for OpenH264 {
     fn decode(&mut self, data: &[u8]) -> Result<Picture, Error> {
-        let incomplete = Error::Incomplete { backend: NAME, len: data.len() };
+        let incomplete = Error::Incomplete {
+            backend: NAME,
+            len: data.len(),
+        };
         if data.is_empty() {
             return Err(incomplete);
         }
-        let options = DecodeOptions::new().flush_after_decode(Flush::NoFlush);
-        let picture = self.inner.decode_with_options(data, options).map_err(codec)?.ok_or(incomplete)?;
+        // Main profile decoders hold pictures back for reordering; the streams here never reorder.
+        let options = DecodeOptions::new().flush_after_decode(Flush::Flush);
+        let picture = self
+            .inner
+            .decode_with_options(data, options)
+            .map_err(codec)?
+            .ok_or(incomplete)?;
         let (width, height) = picture.dimensions();
         let size = Size::new(u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))?;
         let (stride_y, stride_u, stride_v) = picture.strides();
@@ -51,5 +59,8 @@ impl Decoder for OpenH264 {
 }
 
 fn codec(error: openh264::Error) -> Error {
-    Error::Codec { backend: NAME, message: error.to_string() }
+    Error::Codec {
+        backend: NAME,
+        message: error.to_string(),
+    }
 }

@@ -36,7 +36,15 @@ impl Config {
     /// Low-latency settings for a picture size, 8 Mbit/s at 30 pictures a second on one thread.
     #[must_use]
     pub fn new(size: Size) -> Self {
-        Self { size, bitrate_bps: 8_000_000, fps: 30.0, threads: 1, entropy: Entropy::default(), min_qp: 14, max_qp: 42 }
+        Self {
+            size,
+            bitrate_bps: 8_000_000,
+            fps: 30.0,
+            threads: 1,
+            entropy: Entropy::default(),
+            min_qp: 14,
+            max_qp: 42,
+        }
     }
 
     /// Checks every field.
@@ -73,13 +81,20 @@ pub(super) fn level(size: Size) -> (u8, u32) {
         (2_073_600, 36_864, 52, 240_000_000),
     ];
     let picture = size.macroblocks();
-    let row = TABLE.iter().find(|row| picture * 60 <= row.0 && picture <= row.1).unwrap_or(&TABLE[6]);
+    let row = TABLE
+        .iter()
+        .find(|row| picture * 60 <= row.0 && picture <= row.1)
+        .unwrap_or(&TABLE[6]);
     (row.2, row.3)
 }
 
 pub(super) fn check_bitrate(size: Size, bitrate_bps: u32) -> Result<(), Error> {
     if bitrate_bps < 10_000 || bitrate_bps > level(size).1 {
-        return Err(out_of_range("bitrate_bps", bitrate_bps, "at least 10000 and within the level of the size"));
+        return Err(out_of_range(
+            "bitrate_bps",
+            bitrate_bps,
+            "at least 10000 and within the level of the size",
+        ));
     }
     Ok(())
 }
@@ -92,7 +107,11 @@ pub(super) fn check_fps(fps: f32) -> Result<(), Error> {
 }
 
 fn out_of_range(name: &'static str, value: impl ToString, expected: &'static str) -> Error {
-    Error::Config { name, value: value.to_string(), expected }
+    Error::Config {
+        name,
+        value: value.to_string(),
+        expected,
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +134,13 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(field(Config { bitrate_bps: 0, ..good }), "bitrate_bps");
-        assert_eq!(field(Config { bitrate_bps: 50_000_000, ..good }), "bitrate_bps");
+        assert_eq!(
+            field(Config {
+                bitrate_bps: 50_000_000,
+                ..good
+            }),
+            "bitrate_bps"
+        );
         assert_eq!(field(Config { fps: f32::NAN, ..good }), "fps");
         assert_eq!(field(Config { threads: 0, ..good }), "threads");
         assert_eq!(field(Config { max_qp: 52, ..good }), "max_qp");

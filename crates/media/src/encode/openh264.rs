@@ -92,8 +92,12 @@ impl Backend for OpenH264 {
 
     fn set_bitrate(&mut self, bitrate_bps: u32) -> Result<(), Error> {
         check_bitrate(self.config.size, bitrate_bps)?;
-        let mut info = SBitrateInfo { iLayer: SPATIAL_LAYER_ALL, iBitrate: c_bitrate(bitrate_bps) };
-        self.raw.set_option(ENCODER_OPTION_BITRATE, from_mut(&mut info).cast())?;
+        let mut info = SBitrateInfo {
+            iLayer: SPATIAL_LAYER_ALL,
+            iBitrate: c_bitrate(bitrate_bps),
+        };
+        self.raw
+            .set_option(ENCODER_OPTION_BITRATE, from_mut(&mut info).cast())?;
         self.config.bitrate_bps = bitrate_bps;
         Ok(())
     }
@@ -101,7 +105,8 @@ impl Backend for OpenH264 {
     fn set_fps(&mut self, fps: f32) -> Result<(), Error> {
         check_fps(fps)?;
         let mut value = fps;
-        self.raw.set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut value).cast())?;
+        self.raw
+            .set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut value).cast())?;
         self.config.fps = fps;
         Ok(())
     }
@@ -141,13 +146,19 @@ impl Raw {
         }
         // SAFETY: a live encoder begins with a pointer to its function table, which is plain data.
         let table = unsafe { **encoder };
-        Ok(Self { encoder, table, initialized: false })
+        Ok(Self {
+            encoder,
+            table,
+            initialized: false,
+        })
     }
 
     fn initialize(&mut self, config: &Config) -> Result<(), Error> {
         let mut params = SEncParamExt::default();
         let (defaults, initialize) = (
-            self.table.GetDefaultParams.ok_or_else(|| codec("GetDefaultParams", 0))?,
+            self.table
+                .GetDefaultParams
+                .ok_or_else(|| codec("GetDefaultParams", 0))?,
             self.table.InitializeExt.ok_or_else(|| codec("InitializeExt", 0))?,
         );
         // SAFETY: a live encoder and a valid structure to fill.
@@ -162,7 +173,10 @@ impl Raw {
     }
 
     fn parameter_sets(&mut self) -> Result<Bytes, Error> {
-        let call = self.table.EncodeParameterSets.ok_or_else(|| codec("EncodeParameterSets", 0))?;
+        let call = self
+            .table
+            .EncodeParameterSets
+            .ok_or_else(|| codec("EncodeParameterSets", 0))?;
         let mut info = Box::new(SFrameBSInfo::default());
         // SAFETY: an initialized encoder and a valid structure to fill.
         check("EncodeParameterSets", unsafe { call(self.encoder, &raw mut *info) })?;
@@ -170,14 +184,7 @@ impl Raw {
         Ok(unsafe { collect(&info) })
     }
 
-    fn encode(
-        &mut self,
-        config: &Config,
-        y: &[u8],
-        u: &[u8],
-        v: &[u8],
-        clock_ms: f64,
-    ) -> Result<(Bytes, bool), Error> {
+    fn encode(&mut self, config: &Config, y: &[u8], u: &[u8], v: &[u8], clock_ms: f64) -> Result<(Bytes, bool), Error> {
         let call = self.table.EncodeFrame.ok_or_else(|| codec("EncodeFrame", 0))?;
         let width = config.size.c_width();
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds stay far below 2^63")]
@@ -185,7 +192,12 @@ impl Raw {
         let picture = SSourcePicture {
             iColorFormat: videoFormatI420,
             iStride: [width, width / 2, width / 2, 0],
-            pData: [y.as_ptr().cast_mut(), u.as_ptr().cast_mut(), v.as_ptr().cast_mut(), null_mut()],
+            pData: [
+                y.as_ptr().cast_mut(),
+                u.as_ptr().cast_mut(),
+                v.as_ptr().cast_mut(),
+                null_mut(),
+            ],
             iPicWidth: width,
             iPicHeight: config.size.c_height(),
             uiTimeStamp: timestamp,
@@ -196,7 +208,9 @@ impl Raw {
         let mut info = Box::new(SFrameBSInfo::default());
         // SAFETY: an initialized encoder; the planes are as long as size and strides say (the caller checked), the
         // library only reads them, and only during the call.
-        check("EncodeFrame", unsafe { call(self.encoder, &raw const picture, &raw mut *info) })?;
+        check("EncodeFrame", unsafe {
+            call(self.encoder, &raw const picture, &raw mut *info)
+        })?;
         let keyframe = info.eFrameType == videoFrameTypeIDR;
         if !keyframe && info.eFrameType != videoFrameTypeP && info.eFrameType != videoFrameTypeI {
             return Err(codec("EncodeFrame (picture skipped)", i64::from(info.eFrameType)));
@@ -268,7 +282,11 @@ fn fill(params: &mut SEncParamExt, config: &Config) {
         Entropy::Cabac => PRO_MAIN,
     };
     layer.uiLevelIdc = ELevelIdc::from(level);
-    layer.sSliceArgument.uiSliceMode = if config.threads > 1 { SM_FIXEDSLCNUM_SLICE } else { SM_SINGLE_SLICE };
+    layer.sSliceArgument.uiSliceMode = if config.threads > 1 {
+        SM_FIXEDSLCNUM_SLICE
+    } else {
+        SM_SINGLE_SLICE
+    };
     layer.sSliceArgument.uiSliceNum = config.threads.into();
     layer.bVideoSignalTypePresent = true;
     layer.uiVideoFormat = VF_UNDEF.try_into().unwrap_or(5);
@@ -305,9 +323,17 @@ fn c_bitrate(bitrate_bps: u32) -> c_int {
 }
 
 fn check(call: &'static str, code: c_int) -> Result<(), Error> {
-    if code == 0 { Ok(()) } else { Err(codec(call, i64::from(code))) }
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(codec(call, i64::from(code)))
+    }
 }
 
 fn codec(call: &'static str, code: i64) -> Error {
-    Error::Codec { backend: NAME, call, code }
+    Error::Codec {
+        backend: NAME,
+        call,
+        code,
+    }
 }
