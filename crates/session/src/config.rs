@@ -1,0 +1,66 @@
+//! What the operator may set.
+
+use std::time::Duration;
+
+/// Limits and rates of all sessions of a server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Most headsets of a session for which none was named.
+    pub capacity_default: u16,
+    /// Largest capacity that a session may be given.
+    pub capacity_max: u16,
+    /// Wrong codes that one address (an IPv6 /64) may say before it has to wait.
+    pub attempts_per_address: u32,
+    /// Time after which an address is forgiven one wrong code.
+    pub attempt_forgiven_every: Duration,
+    /// First wait of an address; it doubles with each wrong code after that, up to an hour.
+    pub attempt_wait: Duration,
+    /// Wrong codes a second that are taken from everybody together, in the long run.
+    pub attempts_per_s: f64,
+    /// Wrong codes that are taken from everybody together in a burst.
+    pub attempts_burst: f64,
+    /// A link that has not said hello by then is closed.
+    pub hello_timeout: Duration,
+    /// A headset that has said nothing for so long is gone.
+    pub silence_timeout: Duration,
+    /// How long the lead waits for a guide whose connection broke.
+    pub lease_grace: Duration,
+    /// How long a headset whose connection broke may come back with its ticket.
+    pub resume_within: Duration,
+    /// How long a grant can be used.
+    pub grant_lifetime: Duration,
+    /// A session without people ends after this.
+    pub empty_lifetime: Duration,
+    /// From the decision to change the stop to the change.
+    pub commit_lead: Duration,
+    /// Longest wait for headsets to get ready.
+    pub prepare_timeout: Duration,
+    /// Avatar batches a second to each listener.
+    pub avatar_rate_hz: f32,
+    /// Bytes of avatar datagrams a second to each listener, 32 bytes per datagram for its envelope included.
+    pub byte_budget_per_s: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            capacity_default: 24,
+            capacity_max: 1000,
+            attempts_per_address: 10,
+            attempt_forgiven_every: Duration::from_secs(6),
+            attempt_wait: Duration::from_secs(10),
+            attempts_per_s: 5.0,
+            attempts_burst: 100.0,
+            hello_timeout: Duration::from_secs(5),
+            silence_timeout: Duration::from_secs(4),
+            lease_grace: Duration::from_secs(30),
+            resume_within: Duration::from_secs(600),
+            grant_lifetime: Duration::from_secs(12 * 3600),
+            empty_lifetime: Duration::from_secs(12 * 3600),
+            commit_lead: Duration::from_millis(300),
+            prepare_timeout: Duration::from_secs(3),
+            avatar_rate_hz: 30.0,
+            byte_budget_per_s: 60_000,
+        }
+    }
+}
