@@ -1,1 +1,519 @@
 //! Keeps a headset's estimate of server time: offset and skew from pings.
+//!
+//! The two directions of a ping are independent, so each is judged on its own: the last minute is cut into chunks of
+//! about twenty pings, and in each chunk the fastest tenth of either direction gives one point of the line that
+//! server time is on. Half of a path's asymmetry can not be seen by any such method and remains.
+
+use protocol::datagram::{Ping, Pong};
+use protocol::{ClientTime, ServerTime};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tongyou_protocol as protocol;
+
+const BURST: u32 = 8;
+const BURST_INTERVAL: Duration = Duration::from_millis(125);
+const INTERVAL: Duration = Duration::from_millis(250);
+/// How long pings are remembered.
+const WINDOW_US: i64 = 60_000_000;
+const MAX_SAMPLES: usize = 256;
+/// Pings that may still be answered.
+const MAX_WAITING: usize = 64;
+/// Pings in a chunk: a quarter of what there is, within this.
+const CHUNK: std::ops::RangeInclusive<usize> = 5..=20;
+/// The estimate may jump for this long after the first answer.
+const STEP_US: i64 = 1_000_000;
+/// It may turn quickly for this long after the first answer.
+const START_UP_US: i64 = 5_000_000;
+/// Beyond start-up a correction changes the rate by at most this much (1 ms in a second).
+const SLEW: f64 = 1e-3;
+const START_UP_SLEW: f64 = 5e-2;
+/// No clock counts beyond this (285 years fit an f64's mantissa).
+const FARTHEST_US: i64 = 1 << 53;
+/// A correction is spread over this time where the slew limit allows.
+const CORRECTION_US: f64 = 2e6;
+/// Clocks of computers run within this of each other: the standard deviation of what is expected before measuring.
+const SKEW_PRIOR: f64 = 30e-6;
+/// No skew is believed before answers span this time.
+const SKEW_SPAN_US: f64 = 3e6;
+/// After a silence of this length an error beyond [`SLEPT_ERROR_US`] means that a clock slept: start again.
+const SLEPT_US: i64 = 10_000_000;
+const SLEPT_ERROR_US: f64 = 50_000.0;
+
+/// Synchronises one headset's clock with the server's.
+///
+/// ```text
+/// loop { if let Some(ping) = sync.poll_ping(now) { send(ping) }   // again at sync.next_ping()
+///        on a pong: sync.on_pong(now, pong) }
+/// ```
+#[derive(Debug, Default)]
+pub struct Sync {
+    pings_sent: u32,
+    next_ping: Option<ClientTime>,
+    seq: u16,
+    waiting: VecDeque<Ping>,
+    samples: VecDeque<Sample>,
+    started: Option<ClientTime>,
+    line: Option<Line>,
+    error_us: f64,
+}
+
+/// One answered ping.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: ClientTime,
+    /// Server minus client as the way up shows it: true offset plus the delay up.
+    up_us: i64,
+    /// Likewise on the way down: true offset minus the delay down.
+    down_us: i64,
+}
+
+/// What is told to the outside: server time as a continuous function of client time, bent once at `until`.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    from: ClientTime,
+    /// Server minus client at `from`.
+    offset_us: f64,
+    /// Offset gained per microsecond up to `until`.
+    rate: f64,
+    until: ClientTime,
+    /// Offset gained per microsecond after it.
+    skew: f64,
+}
+
+/// A straight line through the chunks' points.
+#[derive(Debug, Clone, Copy)]
+struct Fit {
+    offset_us: f64,
+    skew: f64,
+    error_us: f64,
+}
+
+impl Sync {
+    /// A clock that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A ping to send now, if one is due: eight within the first second, then four a second.
+    pub fn poll_ping(&mut self, now: ClientTime) -> Option<Ping> {
+        if self.next_ping.is_some_and(|due| now < due) {
+            return None;
+        }
+        self.pings_sent = self.pings_sent.saturating_add(1);
+        let interval = if self.pings_sent < BURST { BURST_INTERVAL } else { INTERVAL };
+        self.next_ping = Some(now + interval);
+        let ping = Ping { seq: self.seq, sent: now };
+        self.seq = self.seq.wrapping_add(1);
+        if self.waiting.len() == MAX_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(ping);
+        Some(ping)
+    }
+
+    /// When the next ping is due; `None` before the first, which is due at once.
+    #[must_use]
+    pub const fn next_ping(&self) -> Option<ClientTime> {
+        self.next_ping
+    }
+
+    /// Takes an answer. Answers to nothing that was asked, repeated ones and impossible ones are ignored; returns
+    /// whether it was used.
+    pub fn on_pong(&mut self, now: ClientTime, pong: Pong) -> bool {
+        let asked = Ping { seq: pong.seq, sent: pong.sent };
+        let Some(at) = self.waiting.iter().position(|p| *p == asked) else { return false };
+        self.waiting.remove(at);
+        let held_us = pong.replied.0.saturating_sub(pong.received.0);
+        let round_us = now.micros_since(pong.sent);
+        if pong.received.0.checked_abs().is_none_or(|us| us > FARTHEST_US) || held_us < 0 || round_us < held_us {
+            return false;
+        }
+        let silence_us = self.samples.back().map_or(0, |s| now.micros_since(s.at));
+        self.samples.push_back(Sample {
+            at: pong.sent + Duration::from_micros(u64::try_from(round_us / 2).unwrap_or(0)),
+            up_us: pong.received.0.saturating_sub(pong.sent.0),
+            down_us: pong.replied.0.saturating_sub(now.0),
+        });
+        self.forget_old(now);
+        self.update(now, silence_us);
+        true
+    }
+
+    /// Server time at a client time; `None` before the first answer. Continuous and rising once a second has passed.
+    #[must_use]
+    pub fn server_at(&self, at: ClientTime) -> Option<ServerTime> {
+        self.line.map(|line| ServerTime(at.0.saturating_add(round(line.offset_at(at)))))
+    }
+
+    /// The client time at which a server time is reached; `None` before the first answer.
+    #[must_use]
+    pub fn client_at(&self, at: ServerTime) -> Option<ClientTime> {
+        let line = self.line?;
+        let reference = line.from.0.saturating_add(round(line.offset_us));
+        let elapsed = to_f64(at.0.saturating_sub(reference));
+        let bend = to_f64(line.until.micros_since(line.from));
+        let bend_in_server = bend * (1.0 + line.rate);
+        let client_elapsed = if elapsed <= bend_in_server {
+            elapsed / (1.0 + line.rate)
+        } else {
+            bend + (elapsed - bend_in_server) / (1.0 + line.skew)
+        };
+        Some(ClientTime(line.from.0.saturating_add(round(client_elapsed))))
+    }
+
+    /// How far [`Self::server_at`] is likely off (one standard deviation and what is still to be slewed), without the
+    /// half of the path's asymmetry. `None` before the first answer.
+    #[must_use]
+    pub fn error_estimate(&self) -> Option<Duration> {
+        self.line.map(|_| Duration::from_micros(u64::try_from(round(self.error_us)).unwrap_or(0)))
+    }
+
+    /// How much faster the server's clock runs than this one, in parts per million.
+    #[must_use]
+    pub fn skew_ppm(&self) -> f64 {
+        self.line.map_or(0.0, |line| line.skew * 1e6)
+    }
+
+    fn forget_old(&mut self, now: ClientTime) {
+        while self.samples.len() > MAX_SAMPLES
+            || self.samples.front().is_some_and(|s| now.micros_since(s.at) > WINDOW_US)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    fn update(&mut self, now: ClientTime, silence_us: i64) {
+        let Some(mut fit) = fit(&self.samples, now) else { return };
+        let mut off_us = self.line.map_or(0.0, |line| fit.offset_us - line.offset_at(now));
+        if silence_us > SLEPT_US && off_us.abs() > SLEPT_ERROR_US {
+            self.samples.drain(..self.samples.len() - 1);
+            self.started = None;
+            let Some(again) = self::fit(&self.samples, now) else { return };
+            fit = again;
+            off_us = 0.0;
+        }
+        let started = *self.started.get_or_insert(now);
+        let age_us = now.micros_since(started);
+        self.line = Some(match self.line {
+            Some(line) if age_us >= STEP_US => line.bend_towards(now, &fit, off_us, age_us),
+            _ => {
+                off_us = 0.0;
+                Line { from: now, offset_us: fit.offset_us, rate: fit.skew, until: now, skew: fit.skew }
+            }
+        });
+        self.error_us = fit.error_us + off_us.abs();
+    }
+}
+
+impl Line {
+    fn offset_at(&self, at: ClientTime) -> f64 {
+        let elapsed = to_f64(at.micros_since(self.from));
+        let bend = to_f64(self.until.micros_since(self.from));
+        self.offset_us + self.rate * elapsed.min(bend) + self.skew * (elapsed - bend).max(0.0)
+    }
+
+    fn bend_towards(self, now: ClientTime, fit: &Fit, off_us: f64, age_us: i64) -> Self {
+        let limit = if age_us < START_UP_US { START_UP_SLEW } else { SLEW };
+        let correction = (off_us / CORRECTION_US).clamp(-limit, limit);
+        let needed_us = if correction == 0.0 { 0.0 } else { off_us / correction };
+        Self {
+            from: now,
+            offset_us: self.offset_at(now),
+            rate: fit.skew + correction,
+            until: ClientTime(now.0.saturating_add(round(needed_us))),
+            skew: fit.skew,
+        }
+    }
+}
+
+/// The line through the best points of each chunk, weighted by how far a chunk's delay is above the least one.
+fn fit(samples: &VecDeque<Sample>, now: ClientTime) -> Option<Fit> {
+    let first = samples.front()?;
+    // Offsets are large (clocks start anywhere): relative to the first they keep their precision in f64.
+    let base = first.up_us;
+    let chunk = (samples.len() / 4).clamp(*CHUNK.start(), *CHUNK.end());
+    let chunks = (samples.len() / chunk).max(1);
+    let points: Vec<Point> = (0..chunks)
+        .map(|i| {
+            let range = i * samples.len() / chunks..(i + 1) * samples.len() / chunks;
+            Point::best(samples.range(range), base, now)
+        })
+        .collect();
+    let least = points.iter().map(|p| p.delay_us).fold(f64::INFINITY, f64::min);
+    let weight = |p: &Point| 1.0 / (1.0 + ((p.delay_us - least) / (0.01 * least + 500.0)).powi(2));
+    let total: f64 = points.iter().map(weight).sum();
+    let mean = |value: &dyn Fn(&Point) -> f64| points.iter().map(|p| weight(p) * value(p)).sum::<f64>() / total;
+    let (t, o) = (mean(&|p| p.t_us), mean(&|p| p.offset_us));
+    let span = points.last()?.t_us - points.first()?.t_us;
+    let n = to_f64(i64::try_from(points.len()).ok()?);
+    let spread = mean(&|p| p.spread_us);
+    let (skew, variance) = if points.len() < 3 || span < SKEW_SPAN_US {
+        (0.0, spread * spread)
+    } else {
+        let txx = mean(&|p| (p.t_us - t).powi(2));
+        let txo = mean(&|p| (p.t_us - t) * (p.offset_us - o));
+        let raw = txo / txx;
+        let residual = mean(&|p| (p.offset_us - o - raw * (p.t_us - t)).powi(2)) * n / (n - 2.0);
+        let variance = residual.max(25.0);
+        (txo / (txx + variance / n / (SKEW_PRIOR * SKEW_PRIOR)), variance)
+    };
+    Some(Fit {
+        offset_us: to_f64(base) + o - skew * t,
+        skew,
+        error_us: (variance / n).sqrt() * if points.len() < 3 { 1.0 } else { 2.0 } + 10.0,
+    })
+}
+
+/// What the fastest pings of a chunk say.
+struct Point {
+    /// From now, so negative.
+    t_us: f64,
+    /// Relative to the base.
+    offset_us: f64,
+    /// Least delay up and down together.
+    delay_us: f64,
+    /// How uncertain the offset is when nothing but this chunk is known.
+    spread_us: f64,
+}
+
+impl Point {
+    fn best<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, base: i64, now: ClientTime) -> Self {
+        let average = |values: &[(i64, i64)]| {
+            let n = to_f64(i64::try_from(values.len()).unwrap_or(1)).max(1.0);
+            let sum = values.iter().fold((0.0, 0.0), |(v, t), x| (v + to_f64(x.0), t + to_f64(x.1)));
+            (sum.0 / n, sum.1 / n)
+        };
+        let fastest = |sign: i64, value: &dyn Fn(&Sample) -> i64| {
+            let mut all: Vec<(i64, i64)> =
+                samples.clone().map(|s| (sign * value(s).saturating_sub(base), s.at.micros_since(now))).collect();
+            all.sort_unstable();
+            let n = all.len().div_ceil(10);
+            let (best, t) = average(&all[..n]);
+            let median = to_f64(all[all.len() / 2].0);
+            let scale = to_f64(i64::try_from(all.len()).unwrap_or(1)).max(1.0);
+            (best, t, (median - best) / scale)
+        };
+        let (up, up_t, up_spread) = fastest(1, &|s| s.up_us);
+        let (down, down_t, down_spread) = fastest(-1, &|s| s.down_us);
+        let delay_us = up + down;
+        Self {
+            t_us: (up_t + down_t) / 2.0,
+            offset_us: (up - down) / 2.0,
+            delay_us,
+            spread_us: up_spread + down_spread,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit an f64's mantissa")]
+const fn to_f64(us: i64) -> f64 {
+    us as f64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a float-to-int cast saturates, and NaN becomes 0")]
+fn round(us: f64) -> i64 {
+    us.round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_random::Random;
+
+    /// A path and two clocks: server time is the true time, the client's starts `offset_us` away and drifts.
+    #[derive(Clone, Copy)]
+    struct World {
+        offset_us: f64,
+        drift_ppm: f64,
+        one_way_us: f64,
+        jitter: Jitter,
+        loss: f64,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Jitter {
+        Uniform(f64),
+        Exponential(f64),
+    }
+
+    impl World {
+        fn client(&self, true_us: f64) -> ClientTime {
+            ClientTime(round(true_us * (1.0 + self.drift_ppm * 1e-6) + self.offset_us))
+        }
+
+        fn delay(&self, random: &mut Random) -> f64 {
+            self.one_way_us
+                + match self.jitter {
+                    Jitter::Uniform(most) => random.unit() * most,
+                    Jitter::Exponential(mean) => -mean * (1.0 - random.unit()).ln(),
+                }
+        }
+
+        /// Absolute errors in µs, sampled every 50 ms of `seconds`, with the true time of each.
+        fn simulate(&self, seed: u64, seconds: f64) -> Vec<(f64, f64)> {
+            let mut random = Random::new(seed);
+            let mut sync = Sync::new();
+            let mut answers: Vec<(f64, Pong)> = Vec::new();
+            let mut errors = Vec::new();
+            let mut before: Option<(f64, i64)> = None;
+            let mut t = 0.0;
+            while t < seconds * 1e6 {
+                let now = self.client(t);
+                if let Some(ping) = sync.poll_ping(now)
+                    && random.unit() >= self.loss
+                {
+                    let received = t + self.delay(&mut random);
+                    let replied = received + random.unit() * 300.0;
+                    if random.unit() >= self.loss {
+                        let pong = Pong {
+                            seq: ping.seq,
+                            sent: ping.sent,
+                            received: ServerTime(round(received)),
+                            replied: ServerTime(round(replied)),
+                        };
+                        answers.push((replied + self.delay(&mut random), pong));
+                    }
+                }
+                answers.sort_by(|a, b| b.0.total_cmp(&a.0));
+                while answers.last().is_some_and(|a| a.0 <= t) {
+                    let (at, pong) = answers.pop().unwrap();
+                    assert!(sync.on_pong(self.client(at), pong));
+                    assert!(!sync.on_pong(self.client(at), pong), "a repeated answer is ignored");
+                }
+                if let Some(server) = sync.server_at(now) {
+                    if let Some((then, told)) = before
+                        && t > 2.5e6
+                    {
+                        let gained = to_f64(server.0 - told) - (t - then);
+                        let most = if t < 7e6 { START_UP_SLEW } else { SLEW + 250e-6 };
+                        assert!(gained.abs() <= (t - then) * most + 2.0, "stepped by {gained} µs at {t}");
+                    }
+                    before = Some((t, server.0));
+                    let round_trip = sync.client_at(server).unwrap();
+                    assert!((round_trip.0 - now.0).abs() <= 2, "client_at is the inverse");
+                    errors.push((t, (to_f64(server.0) - t).abs()));
+                }
+                t += 5_000.0;
+            }
+            errors
+        }
+
+        /// The 95th percentile of the error in ms over twenty seeds, from `after_s` on.
+        fn p95_ms(&self, after_s: f64, seconds: f64) -> f64 {
+            let mut all: Vec<f64> = (0..20)
+                .flat_map(|seed| self.simulate(seed, seconds))
+                .filter(|(t, _)| *t > after_s * 1e6)
+                .map(|(_, e)| e / 1e3)
+                .collect();
+            all.sort_by(f64::total_cmp);
+            all[all.len() * 95 / 100]
+        }
+    }
+
+    const LAN: World = World {
+        offset_us: 3e6,
+        drift_ppm: 50.0,
+        one_way_us: 200.0,
+        jitter: Jitter::Exponential(80.0),
+        loss: 0.0,
+    };
+    const WIFI: World = World {
+        offset_us: -3e6,
+        drift_ppm: -50.0,
+        one_way_us: 2_000.0,
+        jitter: Jitter::Exponential(4_000.0),
+        loss: 0.02,
+    };
+    const WAN: World = World {
+        offset_us: 3e6,
+        drift_ppm: 50.0,
+        one_way_us: 100_000.0,
+        jitter: Jitter::Uniform(50_000.0),
+        loss: 0.1,
+    };
+
+    #[test]
+    fn errors_stay_small_on_each_kind_of_path() {
+        let exponential = World { jitter: Jitter::Exponential(25_000.0), ..WAN };
+        for (name, world, early_ms, late_ms) in [
+            ("LAN", LAN, 0.2, 0.08),
+            ("Wi-Fi", WIFI, 3.0, 0.4),
+            ("WAN", WAN, 10.0, 2.5),
+            ("WAN, exponential", exponential, 10.0, 2.5),
+        ] {
+            let early = world.p95_ms(2.0, 10.0);
+            let late = world.p95_ms(60.0, 150.0);
+            eprintln!("{name}: p95 {early:.3} ms from 2 to 10 s, {late:.3} ms from 60 s on");
+            assert!(early < early_ms, "{name}: {early} ms in the first ten seconds");
+            assert!(late < late_ms, "{name}: {late} ms later");
+        }
+    }
+
+    #[test]
+    fn half_of_the_asymmetry_remains_and_no_more() {
+        let errors = LAN.simulate(3, 30.0);
+        assert!(errors.last().unwrap().1 < 100.0);
+        let mut sync = Sync::new();
+        let mut t = 0;
+        for _ in 0..40 {
+            let now = ClientTime(t);
+            let ping = sync.poll_ping(now).unwrap();
+            let pong = Pong {
+                seq: ping.seq,
+                sent: ping.sent,
+                received: ServerTime(t + 30_000),
+                replied: ServerTime(t + 30_000),
+            };
+            assert!(sync.on_pong(ClientTime(t + 40_000), pong));
+            t = sync.next_ping().unwrap().0;
+        }
+        let off = sync.server_at(ClientTime(t)).unwrap().0 - t;
+        assert!((off - 10_000).abs() < 100, "(30 − 10) / 2 ms, not {off} µs");
+    }
+
+    #[test]
+    fn a_burst_then_four_a_second() {
+        let mut sync = Sync::new();
+        let sent: Vec<i64> =
+            (0..3_000_000).step_by(1_000).filter(|t| sync.poll_ping(ClientTime(*t)).is_some()).collect();
+        assert_eq!(sent.iter().filter(|t| **t < 1_000_000).count(), 8);
+        assert_eq!(sent.iter().filter(|t| (1_000_000..3_000_000).contains(*t)).count(), 8);
+    }
+
+    #[test]
+    fn impossible_answers_are_ignored() {
+        let mut sync = Sync::new();
+        let ping = sync.poll_ping(ClientTime(1_000)).unwrap();
+        let good = Pong { seq: ping.seq, sent: ping.sent, received: ServerTime(5), replied: ServerTime(6) };
+        assert!(!sync.on_pong(ClientTime(2_000), Pong { seq: 99, ..good }));
+        assert!(!sync.on_pong(ClientTime(2_000), Pong { replied: ServerTime(4), ..good }), "answered before asked");
+        assert_eq!(sync.server_at(ClientTime(0)), None);
+        let ping = sync.poll_ping(ClientTime(200_000)).unwrap();
+        let hostile = Pong {
+            seq: ping.seq,
+            sent: ping.sent,
+            received: ServerTime(i64::MIN),
+            replied: ServerTime(i64::MIN),
+        };
+        sync.on_pong(ClientTime(201_000), hostile);
+        let _ = (sync.server_at(ClientTime(300_000)), sync.client_at(ServerTime(0)), sync.error_estimate());
+    }
+
+    #[test]
+    fn a_clock_that_slept_starts_again() {
+        let mut sync = Sync::new();
+        let mut answer = |sync: &mut Sync, t: i64, offset: i64| {
+            let ping = sync.poll_ping(ClientTime(t)).unwrap();
+            let server = ServerTime(t + 500 + offset);
+            let pong = Pong { seq: ping.seq, sent: ping.sent, received: server, replied: server };
+            assert!(sync.on_pong(ClientTime(t + 1_000), pong));
+        };
+        for i in 0..40 {
+            answer(&mut sync, i * 250_000, 0);
+        }
+        answer(&mut sync, 30_000_000, 7_000_000);
+        let told = sync.server_at(ClientTime(30_001_000)).unwrap();
+        assert!((told.0 - 37_001_000).abs() < 1_000, "{told:?}");
+    }
+}

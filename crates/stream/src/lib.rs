@@ -6,3 +6,6 @@ pub mod clock;
 pub mod jitter;
 pub mod receive;
 pub mod send;
+
+#[cfg(test)]
+mod test_random;
