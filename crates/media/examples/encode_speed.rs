@@ -12,7 +12,7 @@ use tongyou_media::encode::{self, Backend, Config, Entropy};
 
 fn main() {
     let size = Size::new(1536, 1024).unwrap();
-    let pictures: Vec<Vec<u8>> = (0..24).map(|set| picture::moving(size, set)).collect();
+    let pictures: Vec<Vec<u8>> = (0..36).map(|set| picture::grainy(size, set)).collect();
     let mut out = std::io::stdout().lock();
     for (entropy, threads, fps, bitrate_bps) in [
         (Entropy::Cavlc, 1, 36.0, 8_000_000),
@@ -44,7 +44,7 @@ fn main() {
                 psnr.push((picture::psnr_luma(picture, &decoded.nv12, size) * 10.0).round() / 10.0);
             }
             assert!(
-                psnr[23] > 25.0,
+                psnr[35] > 25.0,
                 "the pictures must be right before their times mean anything"
             );
             writeln!(

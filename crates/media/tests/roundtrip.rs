@@ -3,7 +3,7 @@
 
 mod picture;
 
-use picture::{moving, psnr_luma, still};
+use picture::{grainy, moving, psnr_luma, still};
 use tongyou_media::decode::{self, Decoder};
 use tongyou_media::encode::{self, Backend, Config, Entropy, Error};
 use tongyou_media::{Colour, Size, Sps, nal_units};
@@ -158,9 +158,9 @@ fn a_picture_of_another_size_is_refused() {
 fn rates_change_while_running() {
     let config = config(480, 320);
     let mut encoder = encode::OpenH264::new(config).unwrap();
-    let mut bytes_of_30 = |encoder: &mut encode::OpenH264, first: u32| -> usize {
+    let bytes_of_30 = |encoder: &mut encode::OpenH264, first: u32| -> usize {
         (first..first + 30)
-            .map(|set| encoder.encode(&moving(config.size, set), set).unwrap().data.len())
+            .map(|set| encoder.encode(&grainy(config.size, set), set).unwrap().data.len())
             .sum()
     };
     bytes_of_30(&mut encoder, 0);

@@ -2,6 +2,7 @@
 
 mod config;
 mod openh264;
+mod rate;
 
 pub use self::openh264::OpenH264;
 pub use config::{Config, Entropy};

@@ -5,16 +5,17 @@
 #![expect(unsafe_code, reason = "the C interface of OpenH264")]
 
 use super::config::{check_bitrate, check_fps, level};
+use super::rate::Rate;
 use super::{Backend, Config, Encoded, Entropy, Error};
 use crate::nv12::deinterleave;
 use crate::{Colour, Sps};
 use bytes::Bytes;
 use openh264_sys2::source::APILoader;
 use openh264_sys2::{
-    CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, ELevelIdc, ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE,
-    ENCODER_OPTION_TRACE_LEVEL, ISVCEncoder, ISVCEncoderVtbl, PRO_BASELINE, PRO_MAIN, RC_BITRATE_MODE, SBitrateInfo,
-    SEncParamExt, SFrameBSInfo, SM_FIXEDSLCNUM_SLICE, SM_SINGLE_SLICE, SPATIAL_LAYER_ALL, SSourcePicture, VF_UNDEF,
-    WELS_LOG_QUIET, videoFormatI420, videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
+    CAMERA_VIDEO_REAL_TIME, CONSTANT_ID, ELevelIdc, ENCODER_OPTION, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT,
+    ENCODER_OPTION_TRACE_LEVEL, ISVCEncoder, ISVCEncoderVtbl, PRO_BASELINE, PRO_MAIN, RC_OFF_MODE, SEncParamExt,
+    SFrameBSInfo, SM_FIXEDSLCNUM_SLICE, SM_SINGLE_SLICE, SSourcePicture, VF_UNDEF, WELS_LOG_QUIET, videoFormatI420,
+    videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
 };
 use std::ffi::{c_int, c_void};
 use std::ptr::{from_mut, null_mut};
@@ -28,8 +29,9 @@ pub struct OpenH264 {
     codec: String,
     u: Vec<u8>,
     v: Vec<u8>,
-    clock_ms: f64,
-    poisoned: bool,
+    rate: Rate,
+    pictures: i64,
+    keyframe_next: bool,
 }
 
 impl OpenH264 {
@@ -49,8 +51,15 @@ impl OpenH264 {
             codec: sps.codec_string(),
             u: vec![0; chroma],
             v: vec![0; chroma],
-            clock_ms: 0.0,
-            poisoned: false,
+            rate: Rate::new(
+                config.size.luma_len(),
+                config.bitrate_bps,
+                config.fps,
+                config.min_qp,
+                config.max_qp,
+            ),
+            pictures: 0,
+            keyframe_next: true,
         })
     }
 
@@ -58,6 +67,22 @@ impl OpenH264 {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Codes the picture whose chroma has been split already.
+    fn encode_at(&mut self, luma: &[u8], qp: u8, keyframe: bool) -> Result<Bytes, Error> {
+        self.raw.set_qp(qp)?;
+        if keyframe {
+            self.raw.force_keyframe()?;
+        }
+        let timestamp_ms = self.pictures;
+        self.pictures += 1;
+        let (data, is_keyframe) = self.raw.encode(&self.config, luma, &self.u, &self.v, timestamp_ms)?;
+        if is_keyframe == keyframe {
+            Ok(data)
+        } else {
+            Err(codec("EncodeFrame (picture type)", is_keyframe.into()))
+        }
     }
 }
 
@@ -73,16 +98,19 @@ impl Backend for OpenH264 {
                 height: size.height(),
             });
         }
-        if self.poisoned {
-            // What the decoders saw of the failed picture is unknown: only an IDR is safe after it.
-            self.raw.force_keyframe()?;
-        }
         let (luma, chroma) = nv12.split_at(size.luma_len());
         deinterleave(chroma, &mut self.u, &mut self.v);
-        self.poisoned = true;
-        let (data, keyframe) = self.raw.encode(&self.config, luma, &self.u, &self.v, self.clock_ms)?;
-        self.poisoned = false;
-        self.clock_ms += 1000.0 / f64::from(self.config.fps);
+        // If the library fails, what it did to its references is unknown: only a keyframe is safe after it.
+        let keyframe = std::mem::replace(&mut self.keyframe_next, true);
+        let mut qp = self.rate.choose(keyframe);
+        let mut data = self.encode_at(luma, qp, keyframe)?;
+        if keyframe && self.rate.is_excessive(data.len() * 8, qp) {
+            self.rate.discard(data.len() * 8, qp);
+            qp = self.rate.choose(true);
+            data = self.encode_at(luma, qp, true)?;
+        }
+        self.rate.spend(data.len() * 8, qp, keyframe);
+        self.keyframe_next = false;
         Ok(Encoded { data, keyframe, set })
     }
 
@@ -92,27 +120,21 @@ impl Backend for OpenH264 {
 
     fn set_bitrate(&mut self, bitrate_bps: u32) -> Result<(), Error> {
         check_bitrate(self.config.size, bitrate_bps)?;
-        let mut info = SBitrateInfo {
-            iLayer: SPATIAL_LAYER_ALL,
-            iBitrate: c_bitrate(bitrate_bps),
-        };
-        self.raw
-            .set_option(ENCODER_OPTION_BITRATE, from_mut(&mut info).cast())?;
+        self.rate.set_bitrate(bitrate_bps);
         self.config.bitrate_bps = bitrate_bps;
         Ok(())
     }
 
     fn set_fps(&mut self, fps: f32) -> Result<(), Error> {
         check_fps(fps)?;
-        let mut value = fps;
-        self.raw
-            .set_option(ENCODER_OPTION_FRAME_RATE, from_mut(&mut value).cast())?;
+        self.rate.set_fps(fps);
         self.config.fps = fps;
         Ok(())
     }
 
     fn force_keyframe(&mut self) -> Result<(), Error> {
-        self.raw.force_keyframe()
+        self.keyframe_next = true;
+        Ok(())
     }
 
     fn codec_string(&self) -> &str {
@@ -128,6 +150,7 @@ impl Backend for OpenH264 {
 struct Raw {
     encoder: *mut ISVCEncoder,
     table: ISVCEncoderVtbl,
+    params: Box<SEncParamExt>,
     initialized: bool,
 }
 
@@ -149,12 +172,12 @@ impl Raw {
         Ok(Self {
             encoder,
             table,
+            params: Box::default(),
             initialized: false,
         })
     }
 
     fn initialize(&mut self, config: &Config) -> Result<(), Error> {
-        let mut params = SEncParamExt::default();
         let (defaults, initialize) = (
             self.table
                 .GetDefaultParams
@@ -162,12 +185,16 @@ impl Raw {
             self.table.InitializeExt.ok_or_else(|| codec("InitializeExt", 0))?,
         );
         // SAFETY: a live encoder and a valid structure to fill.
-        check("GetDefaultParams", unsafe { defaults(self.encoder, &raw mut params) })?;
-        fill(&mut params, config);
+        check("GetDefaultParams", unsafe {
+            defaults(self.encoder, &raw mut *self.params)
+        })?;
+        fill(&mut self.params, config);
         let mut quiet = WELS_LOG_QUIET;
         self.set_option(ENCODER_OPTION_TRACE_LEVEL, from_mut(&mut quiet).cast())?;
         // SAFETY: a live encoder and a fully written structure, which the library copies.
-        check("InitializeExt", unsafe { initialize(self.encoder, &raw const params) })?;
+        check("InitializeExt", unsafe {
+            initialize(self.encoder, &raw const *self.params)
+        })?;
         self.initialized = true;
         Ok(())
     }
@@ -184,11 +211,27 @@ impl Raw {
         Ok(unsafe { collect(&info) })
     }
 
-    fn encode(&mut self, config: &Config, y: &[u8], u: &[u8], v: &[u8], clock_ms: f64) -> Result<(Bytes, bool), Error> {
+    /// Sets the quantiser of the next picture. Nothing else in the parameters differs, so the library takes the new
+    /// value over without starting anew.
+    fn set_qp(&mut self, qp: u8) -> Result<(), Error> {
+        if self.params.sSpatialLayers[0].iDLayerQp == c_int::from(qp) {
+            return Ok(());
+        }
+        self.params.sSpatialLayers[0].iDLayerQp = qp.into();
+        let params: *mut SEncParamExt = &raw mut *self.params;
+        self.set_option(ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params.cast())
+    }
+
+    fn encode(
+        &mut self,
+        config: &Config,
+        y: &[u8],
+        u: &[u8],
+        v: &[u8],
+        timestamp_ms: i64,
+    ) -> Result<(Bytes, bool), Error> {
         let call = self.table.EncodeFrame.ok_or_else(|| codec("EncodeFrame", 0))?;
         let width = config.size.c_width();
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds stay far below 2^63")]
-        let timestamp = clock_ms as i64;
         let picture = SSourcePicture {
             iColorFormat: videoFormatI420,
             iStride: [width, width / 2, width / 2, 0],
@@ -200,7 +243,7 @@ impl Raw {
             ],
             iPicWidth: width,
             iPicHeight: config.size.c_height(),
-            uiTimeStamp: timestamp,
+            uiTimeStamp: timestamp_ms,
             bPsnrY: false,
             bPsnrU: false,
             bPsnrV: false,
@@ -254,9 +297,9 @@ fn fill(params: &mut SEncParamExt, config: &Config) {
     params.iPicHeight = config.size.c_height();
     params.iTargetBitrate = c_bitrate(config.bitrate_bps);
     params.fMaxFrameRate = config.fps;
-    params.iRCMode = RC_BITRATE_MODE;
-    params.iMinQp = config.min_qp.into();
-    params.iMaxQp = config.max_qp.into();
+    params.iRCMode = RC_OFF_MODE; // see `rate`
+    params.iMinQp = 0;
+    params.iMaxQp = 51;
     params.uiIntraPeriod = 0;
     params.iNumRefFrame = 1;
     params.iTemporalLayerNum = 1;

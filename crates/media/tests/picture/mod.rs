@@ -1,4 +1,5 @@
 //! Synthetic pictures with detail at several scales, and their comparison.
+#![allow(dead_code, reason = "each user takes its part")]
 #![allow(clippy::cast_possible_truncation, reason = "values are masked to bytes")]
 
 use tongyou_media::Size;
@@ -33,6 +34,15 @@ pub(crate) fn moving(size: Size, set: u32) -> Vec<u8> {
             nv12.push((100 + (x + shift / 2) / 8 % 50) as u8);
             nv12.push((110 + y / 8 % 40) as u8);
         }
+    }
+    nv12
+}
+
+/// The same with grain that is new in each set, so that there is always something to code.
+pub(crate) fn grainy(size: Size, set: u32) -> Vec<u8> {
+    let mut nv12 = moving(size, set);
+    for (at, luma) in nv12[..size.luma_len()].iter_mut().enumerate() {
+        *luma = luma.saturating_add((hash(at, set as usize + 7) % 12) as u8);
     }
     nv12
 }
