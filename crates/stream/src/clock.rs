@@ -101,9 +101,16 @@ impl Sync {
             return None;
         }
         self.pings_sent = self.pings_sent.saturating_add(1);
-        let interval = if self.pings_sent < BURST { BURST_INTERVAL } else { INTERVAL };
+        let interval = if self.pings_sent < BURST {
+            BURST_INTERVAL
+        } else {
+            INTERVAL
+        };
         self.next_ping = Some(now + interval);
-        let ping = Ping { seq: self.seq, sent: now };
+        let ping = Ping {
+            seq: self.seq,
+            sent: now,
+        };
         self.seq = self.seq.wrapping_add(1);
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
@@ -121,8 +128,13 @@ impl Sync {
     /// Takes an answer. Answers to nothing that was asked, repeated ones and impossible ones are ignored; returns
     /// whether it was used.
     pub fn on_pong(&mut self, now: ClientTime, pong: Pong) -> bool {
-        let asked = Ping { seq: pong.seq, sent: pong.sent };
-        let Some(at) = self.waiting.iter().position(|p| *p == asked) else { return false };
+        let asked = Ping {
+            seq: pong.seq,
+            sent: pong.sent,
+        };
+        let Some(at) = self.waiting.iter().position(|p| *p == asked) else {
+            return false;
+        };
         self.waiting.remove(at);
         let held_us = pong.replied.0.saturating_sub(pong.received.0);
         let round_us = now.micros_since(pong.sent);
@@ -143,7 +155,8 @@ impl Sync {
     /// Server time at a client time; `None` before the first answer. Continuous and rising once a second has passed.
     #[must_use]
     pub fn server_at(&self, at: ClientTime) -> Option<ServerTime> {
-        self.line.map(|line| ServerTime(at.0.saturating_add(round(line.offset_at(at)))))
+        self.line
+            .map(|line| ServerTime(at.0.saturating_add(round(line.offset_at(at)))))
     }
 
     /// The client time at which a server time is reached; `None` before the first answer.
@@ -166,7 +179,8 @@ impl Sync {
     /// half of the path's asymmetry. `None` before the first answer.
     #[must_use]
     pub fn error_estimate(&self) -> Option<Duration> {
-        self.line.map(|_| Duration::from_micros(u64::try_from(round(self.error_us)).unwrap_or(0)))
+        self.line
+            .map(|_| Duration::from_micros(u64::try_from(round(self.error_us)).unwrap_or(0)))
     }
 
     /// How much faster the server's clock runs than this one, in parts per million.
@@ -189,7 +203,9 @@ impl Sync {
         if silence_us > SLEPT_US && off_us.abs() > SLEPT_ERROR_US {
             self.samples.drain(..self.samples.len() - 1);
             self.started = None;
-            let Some(again) = self::fit(&self.samples, now) else { return };
+            let Some(again) = self::fit(&self.samples, now) else {
+                return;
+            };
             fit = again;
             off_us = 0.0;
         }
@@ -199,7 +215,13 @@ impl Sync {
             Some(line) if age_us >= STEP_US => line.bend_towards(now, &fit, off_us, age_us),
             _ => {
                 off_us = 0.0;
-                Line { from: now, offset_us: fit.offset_us, rate: fit.skew, until: now, skew: fit.skew }
+                Line {
+                    from: now,
+                    offset_us: fit.offset_us,
+                    rate: fit.skew,
+                    until: now,
+                    skew: fit.skew,
+                }
             }
         });
         self.error_us = fit.error_us + off_us.abs();
@@ -281,12 +303,16 @@ impl Point {
     fn best<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, base: i64, now: ClientTime) -> Self {
         let average = |values: &[(i64, i64)]| {
             let n = to_f64(i64::try_from(values.len()).unwrap_or(1)).max(1.0);
-            let sum = values.iter().fold((0.0, 0.0), |(v, t), x| (v + to_f64(x.0), t + to_f64(x.1)));
+            let sum = values
+                .iter()
+                .fold((0.0, 0.0), |(v, t), x| (v + to_f64(x.0), t + to_f64(x.1)));
             (sum.0 / n, sum.1 / n)
         };
         let fastest = |sign: i64, value: &dyn Fn(&Sample) -> i64| {
-            let mut all: Vec<(i64, i64)> =
-                samples.clone().map(|s| (sign * value(s).saturating_sub(base), s.at.micros_since(now))).collect();
+            let mut all: Vec<(i64, i64)> = samples
+                .clone()
+                .map(|s| (sign * value(s).saturating_sub(base), s.at.micros_since(now)))
+                .collect();
             all.sort_unstable();
             let n = all.len().div_ceil(10);
             let (best, t) = average(&all[..n]);
@@ -306,12 +332,18 @@ impl Point {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit an f64's mantissa")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "285 years of microseconds fit an f64's mantissa"
+)]
 const fn to_f64(us: i64) -> f64 {
     us as f64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-int cast saturates, and NaN becomes 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float-to-int cast saturates, and NaN becomes 0"
+)]
 fn round(us: f64) -> i64 {
     us.round() as i64
 }
@@ -435,7 +467,10 @@ mod tests {
 
     #[test]
     fn errors_stay_small_on_each_kind_of_path() {
-        let exponential = World { jitter: Jitter::Exponential(25_000.0), ..WAN };
+        let exponential = World {
+            jitter: Jitter::Exponential(25_000.0),
+            ..WAN
+        };
         for (name, world, early_ms, late_ms) in [
             ("LAN", LAN, 0.2, 0.08),
             ("Wi-Fi", WIFI, 3.0, 0.4),
@@ -475,8 +510,10 @@ mod tests {
     #[test]
     fn a_burst_then_four_a_second() {
         let mut sync = Sync::new();
-        let sent: Vec<i64> =
-            (0..3_000_000).step_by(1_000).filter(|t| sync.poll_ping(ClientTime(*t)).is_some()).collect();
+        let sent: Vec<i64> = (0..3_000_000)
+            .step_by(1_000)
+            .filter(|t| sync.poll_ping(ClientTime(*t)).is_some())
+            .collect();
         assert_eq!(sent.iter().filter(|t| **t < 1_000_000).count(), 8);
         assert_eq!(sent.iter().filter(|t| (1_000_000..3_000_000).contains(*t)).count(), 8);
     }
@@ -485,9 +522,23 @@ mod tests {
     fn impossible_answers_are_ignored() {
         let mut sync = Sync::new();
         let ping = sync.poll_ping(ClientTime(1_000)).unwrap();
-        let good = Pong { seq: ping.seq, sent: ping.sent, received: ServerTime(5), replied: ServerTime(6) };
+        let good = Pong {
+            seq: ping.seq,
+            sent: ping.sent,
+            received: ServerTime(5),
+            replied: ServerTime(6),
+        };
         assert!(!sync.on_pong(ClientTime(2_000), Pong { seq: 99, ..good }));
-        assert!(!sync.on_pong(ClientTime(2_000), Pong { replied: ServerTime(4), ..good }), "answered before asked");
+        assert!(
+            !sync.on_pong(
+                ClientTime(2_000),
+                Pong {
+                    replied: ServerTime(4),
+                    ..good
+                }
+            ),
+            "answered before asked"
+        );
         assert_eq!(sync.server_at(ClientTime(0)), None);
         let ping = sync.poll_ping(ClientTime(200_000)).unwrap();
         let hostile = Pong {
@@ -497,16 +548,25 @@ mod tests {
             replied: ServerTime(i64::MIN),
         };
         sync.on_pong(ClientTime(201_000), hostile);
-        let _ = (sync.server_at(ClientTime(300_000)), sync.client_at(ServerTime(0)), sync.error_estimate());
+        let _ = (
+            sync.server_at(ClientTime(300_000)),
+            sync.client_at(ServerTime(0)),
+            sync.error_estimate(),
+        );
     }
 
     #[test]
     fn a_clock_that_slept_starts_again() {
         let mut sync = Sync::new();
-        let mut answer = |sync: &mut Sync, t: i64, offset: i64| {
+        let answer = |sync: &mut Sync, t: i64, offset: i64| {
             let ping = sync.poll_ping(ClientTime(t)).unwrap();
             let server = ServerTime(t + 500 + offset);
-            let pong = Pong { seq: ping.seq, sent: ping.sent, received: server, replied: server };
+            let pong = Pong {
+                seq: ping.seq,
+                sent: ping.sent,
+                received: server,
+                replied: server,
+            };
             assert!(sync.on_pong(ClientTime(t + 1_000), pong));
         };
         for i in 0..40 {

@@ -1,1 +1,370 @@
 //! Puts frames together into complete sets.
+//!
+//! A set is complete when its colour has been decoded and its depth is here. Colour frames of one stream (a vantage
+//! in an epoch) are handed out in decoding order; what can not be decoded any more is skipped to the next group.
+//!
+//! ```text
+//! on a frame:    receiver.on_frame(now, frame)
+//! on a decoder:  receiver.on_decoded(now, set) or receiver.on_decode_failed(now, set)
+//! on the timer:  receiver.on_timeout(now)          // at receiver.poll_timeout()
+//! then always:   while let Some(frame) = receiver.poll_decode() { decoder.push(frame) }
+//!                while let Some(event) = receiver.poll_event() { .. }
+//! ```
+
+mod depths;
+mod stream;
+
+use bytes::Bytes;
+use protocol::datagram::Feedback;
+use protocol::frame::{Frame, Header, Lane};
+use protocol::{ClientTime, ServerTime, SetId, VantageId};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use stream::Stream;
+use tongyou_protocol as protocol;
+
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The present, on the headset's clock and on the server's where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The headset's clock.
+    pub client: ClientTime,
+    /// Its estimate of the server's clock.
+    pub server: Option<ServerTime>,
+}
+
+/// Frames that are decoded one after the other: a vantage within an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// Low 16 bits of the epoch.
+    pub epoch: u16,
+    /// Which vantage.
+    pub vantage: VantageId,
+}
+
+impl StreamId {
+    /// The stream that a frame belongs to.
+    #[must_use]
+    pub const fn of(header: &Header) -> Self {
+        Self {
+            epoch: header.tag.epoch,
+            vantage: header.tag.vantage,
+        }
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams at once; the one that was silent for longest gives way.
+    pub streams: usize,
+    /// Bytes of frames that wait in one stream, colour and depth each.
+    pub bytes: usize,
+    /// Colour frames that wait in one stream.
+    pub frames: usize,
+    /// Decoded pictures that wait for their depth in one stream.
+    pub pictures: usize,
+    /// A frame missing for this long is given up.
+    pub gap: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams: 4,
+            bytes: 16 << 20,
+            frames: 128,
+            pictures: 8,
+            gap: Duration::from_millis(250),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A set can be presented.
+    Complete(Box<Complete>),
+    /// A decoded picture will not be presented: a newer set is complete, or too many wait for their depth.
+    Dropped {
+        /// Which stream.
+        stream: StreamId,
+        /// Which set.
+        set: SetId,
+    },
+}
+
+/// A complete set: the decoded picture of `color.tag.set`, and the depth that goes with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Complete {
+    /// Which stream.
+    pub stream: StreamId,
+    /// What the colour frame said.
+    pub color: Header,
+    /// The depth frame of the picture.
+    pub depth: Frame,
+    /// The depth keyframe that `depth` builds upon, unless it is one itself.
+    pub depth_keyframe: Option<Frame>,
+    /// From the end of rendering to now, where the server's time is known.
+    pub age: Option<Duration>,
+}
+
+/// Counts since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames taken.
+    pub frames: u64,
+    /// Bytes of payload taken.
+    pub bytes: u64,
+    /// Sets completed.
+    pub complete: u64,
+    /// Sets known to exist that will never be complete.
+    pub missed: u64,
+    /// Frames that came too late to be of use.
+    pub expired: u64,
+    /// Frames that were there already.
+    pub repeated: u64,
+}
+
+/// Receives the frames of one headset.
+#[derive(Debug)]
+pub struct Receiver {
+    limits: Limits,
+    streams: BTreeMap<StreamId, Stream>,
+    decoding: BTreeMap<SetId, StreamId>,
+    events: VecDeque<Event>,
+    counters: Counters,
+    report: Option<Report>,
+}
+
+/// Where the running feedback interval began.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    since: ClientTime,
+    counters: Counters,
+    last_set: SetId,
+    delay: Duration,
+}
+
+impl Receiver {
+    /// A receiver that has nothing.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            streams: BTreeMap::new(),
+            decoding: BTreeMap::new(),
+            events: VecDeque::new(),
+            counters: Counters {
+                frames: 0,
+                bytes: 0,
+                complete: 0,
+                missed: 0,
+                expired: 0,
+                repeated: 0,
+            },
+            report: None,
+        }
+    }
+
+    /// Takes a frame.
+    pub fn on_frame(&mut self, now: Now, frame: Frame) {
+        let id = StreamId::of(&frame.header);
+        self.counters.frames += 1;
+        self.counters.bytes += frame.payload.len() as u64;
+        self.report(now);
+        if !self.streams.contains_key(&id) {
+            self.make_room();
+        }
+        let stream = self.streams.entry(id).or_default();
+        stream.heard = now.client;
+        match frame.header.lane {
+            Lane::Color => stream.push_color(now.client, frame, &self.limits, &mut self.counters),
+            Lane::Depth => stream.depths.push(frame, self.limits.bytes, &mut self.counters),
+        }
+        self.settle(now, id);
+    }
+
+    /// The next colour frame for the decoder of its stream, in decoding order: it continues the frame before, or is a
+    /// keyframe.
+    pub fn poll_decode(&mut self) -> Option<Frame> {
+        let (id, frame) = self
+            .streams
+            .iter_mut()
+            .find_map(|(id, s)| Some((*id, s.next_color(&mut self.counters)?)))?;
+        self.decoding.insert(frame.header.tag.set, id);
+        Some(frame)
+    }
+
+    /// A frame from [`Self::poll_decode`] has been decoded.
+    pub fn on_decoded(&mut self, now: Now, set: SetId) {
+        let Some(id) = self.decoding.remove(&set) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.decoded(set) {
+            self.settle(now, id);
+        } else {
+            self.events.push_back(Event::Dropped { stream: id, set });
+        }
+    }
+
+    /// A frame from [`Self::poll_decode`] could not be decoded: its stream goes on at the next keyframe.
+    pub fn on_decode_failed(&mut self, now: Now, set: SetId) {
+        let Some(id) = self.decoding.remove(&set) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.decode_failed(set, &mut self.counters);
+        self.settle(now, id);
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::on_timeout`] is to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<ClientTime> {
+        self.streams
+            .values()
+            .filter_map(|s| s.gap_since.map(|at| at + self.limits.gap))
+            .min()
+    }
+
+    /// Gives up what has been missing for too long.
+    pub fn on_timeout(&mut self, now: Now) {
+        for stream in self.streams.values_mut() {
+            if stream.gap_since.is_some_and(|at| now.client >= at + self.limits.gap) {
+                stream.give_up_gap(now.client, &mut self.counters);
+            }
+        }
+    }
+
+    /// A report for the server when one is due: every 250 ms from the first frame on.
+    pub fn poll_feedback(&mut self, now: Now) -> Option<Feedback> {
+        let report = self.report?;
+        let interval = now.client.saturating_since(report.since);
+        if interval < FEEDBACK_INTERVAL {
+            return None;
+        }
+        let (was, is) = (report.counters, self.counters);
+        self.report = Some(Report {
+            since: now.client,
+            counters: is,
+            delay: Duration::ZERO,
+            ..report
+        });
+        let waiting: usize = self.decoding.len() + self.streams.values().map(Stream::ready).sum::<usize>();
+        Some(Feedback {
+            last_set: report.last_set,
+            interval_ms: saturate(interval.as_millis()),
+            complete: saturate((is.complete - was.complete).into()),
+            missed: saturate((is.missed - was.missed).into()),
+            decode_queue: u8::try_from(waiting).unwrap_or(u8::MAX),
+            delay_ms: saturate(report.delay.as_millis()),
+            bytes: u32::try_from(is.bytes - was.bytes).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// When [`Self::poll_feedback`] has something.
+    #[must_use]
+    pub fn next_feedback(&self) -> Option<ClientTime> {
+        self.report.map(|r| r.since + FEEDBACK_INTERVAL)
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The newest complete set of a stream.
+    #[must_use]
+    pub fn newest_complete(&self, stream: StreamId) -> Option<SetId> {
+        self.streams.get(&stream)?.newest_complete
+    }
+
+    /// Streams of which something is kept.
+    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
+        self.streams.keys().copied()
+    }
+
+    /// Forgets all streams but those that `keep` wants.
+    pub fn retain(&mut self, mut keep: impl FnMut(StreamId) -> bool) {
+        self.streams.retain(|id, _| keep(*id));
+        let streams = &self.streams;
+        self.decoding.retain(|_, id| streams.contains_key(id));
+    }
+
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.streams.values().map(Stream::bytes).sum()
+    }
+
+    fn make_room(&mut self) {
+        while self.streams.len() >= self.limits.streams.max(1) {
+            let Some(oldest) = self.streams.iter().min_by_key(|(_, s)| s.heard).map(|(id, _)| *id) else {
+                return;
+            };
+            self.retain(|id| id != oldest);
+        }
+    }
+
+    fn report(&mut self, now: Now) -> &mut Report {
+        let counters = Counters {
+            frames: 0,
+            bytes: 0,
+            ..self.counters
+        };
+        self.report.get_or_insert(Report {
+            since: now.client,
+            counters,
+            last_set: SetId(0),
+            delay: Duration::ZERO,
+        })
+    }
+
+    /// Completes what can be completed.
+    fn settle(&mut self, now: Now, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let mut complete = Vec::new();
+        let dropped = stream.settle(self.limits.pictures, |color, depth, depth_keyframe| {
+            let age = now.server.map(|server| server.saturating_since(color.rendered_at));
+            complete.push(Complete {
+                stream: id,
+                color,
+                depth,
+                depth_keyframe,
+                age,
+            });
+        });
+        for set in dropped {
+            self.counters.missed += 1;
+            self.events.push_back(Event::Dropped { stream: id, set });
+        }
+        for set in complete {
+            self.counters.complete += 1;
+            let report = self.report(now);
+            report.last_set = report.last_set.max(set.color.tag.set);
+            report.delay = report.delay.max(set.age.unwrap_or_default());
+            self.events.push_back(Event::Complete(Box::new(set)));
+        }
+    }
+}
+
+fn saturate(n: u128) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+fn total_bytes<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> usize {
+    payloads.map(Bytes::len).sum()
+}
+
+#[cfg(test)]
+mod tests;

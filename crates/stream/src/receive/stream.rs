@@ -1,0 +1,213 @@
+//! One stream: colour in decoding order, and pictures that wait for their depth.
+
+use super::depths::Depths;
+use super::{Counters, Limits, total_bytes};
+use std::collections::{BTreeMap, VecDeque};
+use tongyou_protocol::frame::{Frame, Header};
+use tongyou_protocol::{ClientTime, SetId};
+
+/// Place of a colour frame: group and index within it.
+type Place = (u32, u16);
+
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) heard: ClientTime,
+    pub(super) depths: Depths,
+    pub(super) newest_complete: Option<SetId>,
+    /// Since when the next frame is missing although later ones of its group are here.
+    pub(super) gap_since: Option<ClientTime>,
+    waiting: BTreeMap<Place, Frame>,
+    next: Next,
+    /// Handed out, not decoded yet, oldest first.
+    decoding: VecDeque<Header>,
+    /// Decoded, without depth yet, oldest first.
+    pictures: VecDeque<Header>,
+}
+
+/// What the decoder needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Next {
+    /// The first keyframe that comes.
+    #[default]
+    Any,
+    /// This frame, or the keyframe of a later group.
+    Frame(Place),
+    /// The keyframe of a group after this one.
+    GroupAfter(u32),
+}
+
+impl Stream {
+    pub(super) fn push_color(&mut self, now: ClientTime, frame: Frame, limits: &Limits, counters: &mut Counters) {
+        let place = (frame.header.group, frame.header.index);
+        let late = match self.next {
+            Next::Any => false,
+            Next::Frame(next) => place < next,
+            Next::GroupAfter(group) => place.0 <= group,
+        };
+        if late {
+            counters.expired += 1;
+            return;
+        }
+        if self.waiting.insert(place, frame).is_some() {
+            counters.repeated += 1;
+        }
+        while self.waiting.len() > limits.frames
+            || total_bytes(self.waiting.values().map(|f| &f.payload)) > limits.bytes
+        {
+            self.drop_oldest_group(counters);
+        }
+        self.look_for_gap(now);
+    }
+
+    /// How many frames could be handed out: those up to the first gap.
+    pub(super) fn ready(&self) -> usize {
+        let Some((mut next, _)) = self.start() else { return 0 };
+        let mut n = 0;
+        while self.waiting.contains_key(&next) {
+            n += 1;
+            next.1 = next.1.saturating_add(1);
+        }
+        n
+    }
+
+    pub(super) fn next_color(&mut self, counters: &mut Counters) -> Option<Frame> {
+        let (place, skips) = self.start()?;
+        if skips {
+            counters.missed += self.missing_before(place);
+            self.waiting = self.waiting.split_off(&place);
+        }
+        let frame = self.waiting.remove(&place)?;
+        self.next = Next::Frame((place.0, place.1.saturating_add(1)));
+        self.gap_since = None;
+        self.look_for_gap(self.heard);
+        self.decoding.push_back(frame.header);
+        Some(frame)
+    }
+
+    /// Whether the picture is of use: not when something newer is complete.
+    pub(super) fn decoded(&mut self, set: SetId) -> bool {
+        let Some(at) = self.decoding.iter().position(|h| h.tag.set == set) else {
+            return false;
+        };
+        let Some(header) = self.decoding.remove(at) else {
+            return false;
+        };
+        if self.newest_complete.is_some_and(|newest| newest >= set) {
+            return false;
+        }
+        self.pictures.push_back(header);
+        true
+    }
+
+    pub(super) fn decode_failed(&mut self, set: SetId, counters: &mut Counters) {
+        let Some(failed) = self.decoding.iter().find(|h| h.tag.set == set).map(|h| h.group) else {
+            return;
+        };
+        self.decoding.retain(|h| h.tag.set != set);
+        counters.missed += 1;
+        // A later group may have begun already; that one is not harmed.
+        if matches!(self.next, Next::Frame(next) if next.0 == failed) {
+            counters.missed += self.drop_group(failed);
+            self.next = Next::GroupAfter(failed);
+        }
+    }
+
+    pub(super) fn give_up_gap(&mut self, now: ClientTime, counters: &mut Counters) {
+        if let Next::Frame(next) = self.next {
+            let last = self
+                .waiting
+                .range(next..=(next.0, u16::MAX))
+                .next_back()
+                .map_or(next.1, |(p, _)| p.1);
+            counters.missed += u64::from(last.saturating_sub(next.1)) + 1;
+            self.drop_group(next.0);
+            self.next = Next::GroupAfter(next.0);
+        }
+        self.gap_since = None;
+        self.look_for_gap(now);
+    }
+
+    /// Completes pictures whose depth is here, and returns the sets of those that will never be.
+    pub(super) fn settle(
+        &mut self,
+        most_pictures: usize,
+        mut complete: impl FnMut(Header, Frame, Option<Frame>),
+    ) -> Vec<SetId> {
+        let mut dropped = Vec::new();
+        let mut i = 0;
+        while let Some(header) = self.pictures.get(i).copied() {
+            let Some((depth, keyframe)) = self.depths.find(header.depends_on) else {
+                i += 1;
+                continue;
+            };
+            dropped.extend(self.pictures.drain(..i).map(|h| h.tag.set));
+            self.pictures.pop_front();
+            i = 0;
+            self.newest_complete = Some(header.tag.set);
+            self.depths.forget_before(header.depends_on);
+            complete(header, depth, keyframe);
+        }
+        while self.pictures.len() > most_pictures {
+            dropped.extend(self.pictures.pop_front().map(|h| h.tag.set));
+        }
+        dropped
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        total_bytes(self.waiting.values().map(|f| &f.payload)) + self.depths.bytes()
+    }
+
+    /// The frame to hand out now, and whether others are skipped for it: the next one, else the newest group that
+    /// can be begun.
+    fn start(&self) -> Option<(Place, bool)> {
+        if let Next::Frame(next) = self.next
+            && self.waiting.contains_key(&next)
+        {
+            return Some((next, false));
+        }
+        let key = self.waiting.iter().rev().find(|(p, f)| p.1 == 0 && f.header.keyframe)?;
+        Some((*key.0, true))
+    }
+
+    /// Frames known to exist that are lost by beginning at `place`: those here, those missing among them, and the
+    /// keyframes of groups of which nothing came.
+    fn missing_before(&self, place: Place) -> u64 {
+        let (mut group, mut index) = match self.next {
+            Next::Any => return 0,
+            Next::Frame(next) => next,
+            Next::GroupAfter(group) => (group.saturating_add(1), 0),
+        };
+        let mut missed = 0;
+        for (p, _) in self.waiting.range(..place) {
+            if p.0 != group {
+                missed += u64::from(p.0 - group - 1);
+                (group, index) = (p.0, 0);
+            }
+            missed += u64::from(p.1.saturating_sub(index)) + 1;
+            index = p.1.saturating_add(1);
+        }
+        missed + u64::from(place.0.saturating_sub(group).saturating_sub(1))
+    }
+
+    fn look_for_gap(&mut self, now: ClientTime) {
+        let gap = matches!(self.next, Next::Frame(next) if !self.waiting.contains_key(&next)
+            && self.waiting.range(next..=(next.0, u16::MAX)).next().is_some());
+        self.gap_since = if gap { self.gap_since.or(Some(now)) } else { None };
+    }
+
+    fn drop_group(&mut self, group: u32) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|p, _| p.0 != group);
+        (before - self.waiting.len()) as u64
+    }
+
+    fn drop_oldest_group(&mut self, counters: &mut Counters) {
+        let Some(group) = self.waiting.keys().next().map(|p| p.0) else {
+            return;
+        };
+        counters.missed += self.drop_group(group);
+        if matches!(self.next, Next::Frame(next) if next.0 <= group) {
+            self.next = Next::GroupAfter(group);
+        }
+    }
+}

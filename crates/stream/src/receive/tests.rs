@@ -1,0 +1,279 @@
+use super::*;
+use proptest::prelude::*;
+use protocol::TourTime;
+use protocol::frame::{Codec, Tag};
+
+fn now(ms: i64) -> Now {
+    Now {
+        client: ClientTime(ms * 1000),
+        server: Some(ServerTime(ms * 1000)),
+    }
+}
+
+fn frame(lane: Lane, set: u32, group: u32, index: u16, keyframe: bool, depends_on: u32) -> Frame {
+    let tag = Tag {
+        set: SetId(set),
+        vantage: VantageId(1),
+        epoch: 1,
+        point: glam::Vec3::ZERO,
+        near: 0.1,
+        half_tangent: 1.0,
+        tour_time: TourTime(0),
+        exposure: 1.0,
+        ambient: [[0.0; 3]; 9],
+    };
+    let header = Header {
+        lane,
+        keyframe,
+        codec: if lane == Lane::Color {
+            Codec::H264
+        } else {
+            Codec::Depth1
+        },
+        width: 1536,
+        height: 1024,
+        group,
+        index,
+        depends_on: SetId(depends_on),
+        rendered_at: ServerTime(i64::from(set) * 25_000),
+        tag,
+    };
+    Frame {
+        header,
+        payload: Bytes::from(vec![0; if keyframe { 2000 } else { 200 }]),
+    }
+}
+
+/// Groups of ten sets, 25 ms apart; the depth keyframe comes with each twentieth set, changes with every second one.
+fn set_frames(set: u32) -> Vec<Frame> {
+    let depth = set - set % 2;
+    let index = u16::try_from(set % 10).unwrap();
+    let mut frames = vec![frame(Lane::Color, set, set / 10, index, set.is_multiple_of(10), depth)];
+    if set == depth {
+        frames.push(frame(Lane::Depth, set, 0, 0, set.is_multiple_of(20), set - set % 20));
+    }
+    frames
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    decoded: Vec<(u32, u16, u32)>,
+    complete: Vec<u32>,
+    dropped: Vec<u32>,
+    feedback: Vec<Feedback>,
+    most_bytes: usize,
+}
+
+/// Delivers frames at their times (ms), decoding at once, with timers, and checks what must always hold.
+fn deliver(receiver: &mut Receiver, mut arrivals: Vec<(i64, Frame)>) -> Outcome {
+    arrivals.sort_by_key(|a| a.0);
+    let end = arrivals.last().map_or(0, |a| a.0) + 600;
+    let mut arrivals = arrivals.into_iter().peekable();
+    let mut out = Outcome::default();
+    for t in 0..end {
+        if receiver.poll_timeout().is_some_and(|at| at <= now(t).client) {
+            receiver.on_timeout(now(t));
+        }
+        while arrivals.peek().is_some_and(|a| a.0 <= t) {
+            receiver.on_frame(now(t), arrivals.next().unwrap().1);
+            drain(receiver, t, &mut out);
+        }
+        drain(receiver, t, &mut out);
+        out.feedback.extend(receiver.poll_feedback(now(t)));
+        out.most_bytes = out.most_bytes.max(receiver.bytes_held());
+    }
+    out
+}
+
+fn drain(receiver: &mut Receiver, t: i64, out: &mut Outcome) {
+    while let Some(frame) = receiver.poll_decode() {
+        let h = frame.header;
+        if let Some(&(group, index, _)) = out.decoded.last() {
+            let continues = (h.group, h.index) == (group, index + 1);
+            assert!(
+                continues || (h.keyframe && h.group > group),
+                "{group}.{index} then {}.{}",
+                h.group,
+                h.index
+            );
+        } else {
+            assert!(h.keyframe, "the first frame is a keyframe");
+        }
+        out.decoded.push((h.group, h.index, h.tag.set.0));
+        receiver.on_decoded(now(t), h.tag.set);
+    }
+    while let Some(event) = receiver.poll_event() {
+        match event {
+            Event::Complete(c) => {
+                assert_eq!(c.depth.header.tag.set, c.color.depends_on);
+                let base = c.depth_keyframe.as_ref().unwrap_or(&c.depth);
+                assert!(base.header.keyframe);
+                assert_eq!(base.header.tag.set, c.depth.header.depends_on);
+                out.complete.push(c.color.tag.set.0);
+            }
+            Event::Dropped { set, .. } => out.dropped.push(set.0),
+        }
+    }
+}
+
+#[test]
+fn everything_completes_on_a_perfect_path() {
+    let mut receiver = Receiver::new(Limits::default());
+    let arrivals = (0..100).flat_map(|s| set_frames(s).into_iter().map(move |f| (i64::from(s) * 25 + 40, f)));
+    let out = deliver(&mut receiver, arrivals.collect());
+    assert_eq!(out.complete, (0..100).collect::<Vec<_>>());
+    let counters = receiver.counters();
+    assert_eq!(
+        (counters.complete, counters.missed, counters.expired, counters.repeated),
+        (100, 0, 0, 0)
+    );
+    let report = out.feedback[4];
+    assert_eq!(
+        (report.interval_ms, report.complete, report.missed, report.delay_ms),
+        (250, 10, 0, 40)
+    );
+    let reported: u32 = out.feedback.iter().map(|f| f.bytes).sum();
+    assert_eq!(u64::from(reported), counters.bytes);
+    assert_eq!(out.feedback.last().unwrap().last_set, SetId(99));
+    assert!(out.most_bytes < 20_000, "old depth is forgotten: {}", out.most_bytes);
+}
+
+#[test]
+fn a_gap_is_given_up_after_250_ms_and_the_next_group_goes_on() {
+    let mut receiver = Receiver::new(Limits::default());
+    for set in 0..8 {
+        for f in set_frames(set)
+            .into_iter()
+            .filter(|f| f.header.index != 3 || f.header.lane == Lane::Depth)
+        {
+            receiver.on_frame(now(0), f);
+        }
+    }
+    let mut out = Outcome::default();
+    drain(&mut receiver, 0, &mut out);
+    assert_eq!(out.complete, [0, 1, 2]);
+    assert_eq!(receiver.poll_timeout(), Some(ClientTime(250_000)));
+    receiver.on_timeout(now(249));
+    assert_eq!(receiver.counters().missed, 0, "not yet");
+    receiver.on_timeout(now(250));
+    assert_eq!(receiver.counters().missed, 5, "set 3 and the four that stand on it");
+    assert_eq!(receiver.poll_timeout(), None);
+    for set in [3, 8, 10, 11] {
+        set_frames(set).into_iter().for_each(|f| receiver.on_frame(now(300), f));
+    }
+    drain(&mut receiver, 300, &mut out);
+    assert_eq!(out.complete, [0, 1, 2, 10, 11]);
+    assert_eq!(receiver.counters().expired, 2, "colour 3 and 8 came too late");
+}
+
+#[test]
+fn a_frame_that_is_only_late_is_waited_for() {
+    let mut receiver = Receiver::new(Limits::default());
+    let arrivals = (0..10).flat_map(|s| {
+        set_frames(s)
+            .into_iter()
+            .map(move |f| (if s == 3 { 240 } else { i64::from(s) }, f))
+    });
+    let out = deliver(&mut receiver, arrivals.collect());
+    assert_eq!(out.complete.len(), 10);
+    assert_eq!(receiver.counters().missed, 0);
+}
+
+#[test]
+fn a_failed_decode_waits_for_the_next_keyframe() {
+    let mut receiver = Receiver::new(Limits::default());
+    (0..5).flat_map(set_frames).for_each(|f| receiver.on_frame(now(0), f));
+    for set in 0..3 {
+        assert_eq!(receiver.poll_decode().unwrap().header.tag.set, SetId(set));
+    }
+    receiver.on_decoded(now(1), SetId(0));
+    receiver.on_decode_failed(now(1), SetId(1));
+    assert_eq!(receiver.poll_decode(), None);
+    (10..12).flat_map(set_frames).for_each(|f| receiver.on_frame(now(2), f));
+    assert_eq!(receiver.poll_decode().unwrap().header.tag.set, SetId(10));
+    receiver.on_decoded(now(3), SetId(10));
+    receiver.on_decoded(now(3), SetId(77));
+    let mut out = Outcome {
+        decoded: vec![(1, 0, 10)],
+        ..Outcome::default()
+    };
+    drain(&mut receiver, 3, &mut out);
+    assert_eq!(out.complete, [0, 10, 11]);
+}
+
+#[test]
+fn pictures_wait_for_their_depth_but_not_too_many() {
+    let mut receiver = Receiver::new(Limits::default());
+    let (depths, colors): (Vec<_>, Vec<_>) = (0..20).flat_map(set_frames).partition(|f| f.header.lane == Lane::Depth);
+    let mut out = Outcome::default();
+    for f in colors {
+        receiver.on_frame(now(0), f);
+        drain(&mut receiver, 0, &mut out);
+    }
+    assert_eq!((out.complete.len(), out.dropped.len()), (0, 12));
+    for f in depths.into_iter().rev() {
+        receiver.on_frame(now(1), f);
+        drain(&mut receiver, 1, &mut out);
+    }
+    assert_eq!(
+        out.complete,
+        (12..20).collect::<Vec<_>>(),
+        "the keyframe came last and completed them all"
+    );
+}
+
+#[test]
+fn streams_and_bytes_are_bounded() {
+    let limits = Limits {
+        bytes: 10_000,
+        ..Limits::default()
+    };
+    let mut receiver = Receiver::new(limits);
+    for i in 0..2_000_u32 {
+        let mut f = frame(Lane::Color, i, i / 100, u16::try_from(i % 100).unwrap() + 1, false, i);
+        f.header.tag.epoch = u16::try_from(i % 8).unwrap();
+        receiver.on_frame(now(i.into()), f.clone());
+        f.header.lane = Lane::Depth;
+        receiver.on_frame(now(i.into()), f);
+        assert!(receiver.bytes_held() <= 4 * 2 * 10_000);
+        assert!(receiver.streams().count() <= 4);
+    }
+    receiver.retain(|_| false);
+    assert_eq!(receiver.bytes_held(), 0);
+}
+
+proptest! {
+    #[test]
+    fn loss_and_disorder_never_break_the_order(
+        fate in prop::collection::vec((0_u8..100, 0_i64..60), 400), loss in 0_u8..30, repeats in 0_u8..10,
+    ) {
+        let mut receiver = Receiver::new(Limits::default());
+        let mut fates = fate.into_iter().cycle();
+        let mut arrivals = Vec::new();
+        for set in 0..200_u32 {
+            for f in set_frames(set) {
+                let (luck, jitter) = fates.next().unwrap();
+                // The last group arrives whole: whatever happened before, it must be shown.
+                if luck >= loss || set >= 180 {
+                    arrivals.push((i64::from(set) * 25 + jitter, f.clone()));
+                }
+                if luck >= 100 - repeats {
+                    arrivals.push((i64::from(set) * 25 + 2 * jitter, f));
+                }
+            }
+        }
+        let out = deliver(&mut receiver, arrivals);
+        prop_assert!(out.complete.is_sorted());
+        prop_assert_eq!(out.complete.last(), Some(&199));
+        let c = receiver.counters();
+        prop_assert_eq!(c.complete as usize, out.complete.len());
+        prop_assert!(c.complete + c.missed <= 200, "no set is counted twice: {:?}", c);
+        prop_assert!(out.most_bytes < 60_000, "{}", out.most_bytes);
+        let reported: u64 = out.feedback.iter().map(|f| u64::from(f.complete)).sum();
+        prop_assert_eq!(reported, c.complete);
+        if loss == 0 {
+            // Only a set whose group was overtaken by the next keyframe can be lost.
+            prop_assert!(c.complete >= 150, "{:?}", c);
+        }
+    }
+}
