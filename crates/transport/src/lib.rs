@@ -7,9 +7,11 @@
 
 mod client;
 mod control;
+pub mod impair;
 mod link;
 mod listener;
 mod native;
+pub mod simulated;
 mod tls;
 
 pub use client::{Connector, ServerTrust, connect};
