@@ -190,6 +190,9 @@ pub enum Error {
     /// There is no such session.
     #[error("there is no session {0}")]
     UnknownSession(SessionCode),
+    /// The tour has a fault.
+    #[error("{0}")]
+    InvalidTour(String),
     /// The capacity is out of range.
     #[error("a session can admit 1 to {max} headsets, not {asked}")]
     Capacity {
@@ -198,4 +201,25 @@ pub enum Error {
         /// The largest allowed.
         max: u16,
     },
+}
+
+/// What was counted since the start, over all sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Poses that were taken.
+    pub poses: u64,
+    /// Poses of another stop change, or older than one that was taken.
+    pub poses_stale: u64,
+    /// Poses out of reach or too fast.
+    pub poses_refused: u64,
+    /// Datagrams that do not follow the layout.
+    pub datagrams_malformed: u64,
+    /// Datagrams over a link's limit, or before its hello.
+    pub datagrams_dropped: u64,
+    /// Control messages that do not follow the layout.
+    pub control_malformed: u64,
+    /// Hellos that were refused.
+    pub hellos_refused: u64,
+    /// Commands that were refused.
+    pub commands_refused: u64,
 }

@@ -21,10 +21,26 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod attempts;
+mod bucket;
+mod change;
+mod commands;
 mod config;
+mod ground;
 mod io;
+mod link;
+mod name;
+mod outbox;
+mod pose;
 mod registry;
+mod relay;
+mod seating;
+mod session;
+#[cfg(test)]
+mod testing;
+mod tick;
+mod wire;
 
 pub use config::Config;
-pub use io::{ActiveVantage, CloseCode, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick};
+pub use io::{ActiveVantage, CloseCode, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick};
 pub use registry::Registry;

@@ -1,30 +1,67 @@
-//! All sessions of one server.
+//! All sessions of one server: who may come in, and which session an input belongs to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tongyou_protocol::{ServerTime, SessionCode};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use subtle::ConstantTimeEq;
+use tongyou_protocol::control::{ClientMessage, Ended, Hello, RefusedReason, client_message, server_message};
+use tongyou_protocol::datagram::{Datagram, Pose};
+use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode, VERSION};
 use tongyou_scene::Tour;
 
-use crate::{Config, Error, Input, LinkId, Output, SessionInfo, Tick};
+use crate::attempts::Attempts;
+use crate::link::{Complaint, Link};
+use crate::outbox::Outbox;
+use crate::pose::{MAX_SPEED_MPS, Offence, REACH_M};
+use crate::session::{Admission, Context, Refusal, Session};
+use crate::{CloseCode, Config, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick};
 
 /// All sessions of one server, isolated from each other.
-pub struct Registry;
+///
+/// One mutation, then drain: see the crate's documentation.
+pub struct Registry {
+    config: Config,
+    random: StdRng,
+    tours: BTreeMap<String, Arc<Tour>>,
+    sessions: BTreeMap<SessionKey, Session>,
+    links: BTreeMap<LinkId, Link>,
+    attempts: Attempts,
+    out: Outbox,
+    counters: Counters,
+    last_session: u32,
+}
 
-#[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "signatures first")]
 impl Registry {
-    /// No sessions yet. Everything random comes from the seed: equal seeds and inputs give equal outputs.
+    /// No sessions yet. Everything random comes from the seed, which is secret: equal seeds and inputs give equal
+    /// outputs.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let _ = (config, seed);
-        Self
+        Self {
+            attempts: Attempts::new(&config),
+            config,
+            random: StdRng::from_seed(seed),
+            tours: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            links: BTreeMap::new(),
+            out: Outbox::default(),
+            counters: Counters::default(),
+            last_session: 0,
+        }
     }
 
-    /// Makes a tour available; a tour with the same id is replaced for sessions created from now on.
-    pub fn add_tour(&mut self, tour: Arc<Tour>) {
-        let _ = tour;
+    /// Makes a tour available; one with the same id is replaced for sessions created from now on.
+    ///
+    /// # Errors
+    /// When the tour has a fault that [`Tour::load`] would have found.
+    pub fn add_tour(&mut self, tour: Arc<Tour>) -> Result<(), Error> {
+        tour.validate().map_err(|e| Error::InvalidTour(e.to_string()))?;
+        self.tours.insert(tour.id.clone(), tour);
+        Ok(())
     }
 
-    /// Starts a session; `None` for the default capacity.
+    /// Starts a session, at the first stop and tour time zero; `None` for the default capacity.
     ///
     /// # Errors
     /// When the tour is not known or the capacity out of range.
@@ -34,24 +71,64 @@ impl Registry {
         tour_id: &str,
         capacity: Option<u16>,
     ) -> Result<SessionCode, Error> {
-        let _ = (now, capacity);
-        Err(Error::UnknownTour(tour_id.to_owned()))
+        let tour = self.tours.get(tour_id).cloned();
+        let tour = tour.ok_or_else(|| Error::UnknownTour(tour_id.to_owned()))?;
+        let asked = capacity.unwrap_or(self.config.capacity_default);
+        let max = self.config.capacity_max;
+        if !(1..=max).contains(&asked) {
+            return Err(Error::Capacity { asked, max });
+        }
+        let code = self.fresh_code();
+        self.last_session += 1;
+        let key = SessionKey(self.last_session);
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        let session = Session::new(&mut ctx, key, code, tour, asked);
+        session.log(
+            &mut ctx,
+            Level::Info,
+            &format!("created for tour {tour_id:?}, {asked} places"),
+        );
+        self.sessions.insert(key, session);
+        Ok(code)
     }
 
-    /// A grant: 32 hexadecimal digits with which a headset may take the lead of this session.
+    /// A grant: 32 hexadecimal digits with which a headset may take the lead of this session. It is a secret.
     ///
     /// # Errors
     /// When there is no such session.
     pub fn issue_grant(&mut self, now: ServerTime, code: SessionCode) -> Result<String, Error> {
-        let _ = now;
-        Err(Error::UnknownSession(code))
+        let mut secret = [0; 16];
+        self.random.fill_bytes(&mut secret);
+        let until = now + self.config.grant_lifetime;
+        let key = self.find(&code.to_string()).ok_or(Error::UnknownSession(code))?;
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.add_grant(secret, until);
+        }
+        Ok(secret.iter().map(|b| format!("{b:02x}")).collect())
     }
 
     /// All sessions in the order of their creation.
     #[must_use]
     pub fn sessions(&self, now: ServerTime) -> Vec<SessionInfo> {
         let _ = now;
-        Vec::new()
+        let info = |session: &Session| {
+            let guide = session.lease.holder.and_then(|id| session.people.get(&id));
+            SessionInfo {
+                session: session.key,
+                code: session.code,
+                tour: session.tour.id.clone(),
+                people: u16::try_from(session.people.len()).unwrap_or(u16::MAX),
+                capacity: session.capacity,
+                guide: guide.map(|p| p.name.clone()),
+                guide_simulated: guide.is_some_and(|p| p.simulated),
+            }
+        };
+        self.sessions.values().map(info).collect()
     }
 
     /// Ends a session for everyone.
@@ -59,24 +136,365 @@ impl Registry {
     /// # Errors
     /// When there is no such session.
     pub fn end_session(&mut self, now: ServerTime, code: SessionCode) -> Result<(), Error> {
-        let _ = now;
-        Err(Error::UnknownSession(code))
+        let key = self.find(&code.to_string()).ok_or(Error::UnknownSession(code))?;
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.over = Some("the tour has been ended");
+        }
+        self.finish(now, key);
+        Ok(())
     }
 
     /// Takes what happened on a link at `now`; then drain [`Self::poll_output`].
     pub fn handle(&mut self, now: ServerTime, link: LinkId, input: Input<'_>) {
-        let _ = (now, link, input);
+        if let Input::Connected { address } = input {
+            if self.links.insert(link, Link::new(now, address)).is_some() {
+                self.out.log(Level::Warn, format!("link {} connected twice", link.0));
+            }
+            return;
+        }
+        // What a link that was closed still had on its way is nobody's business any more.
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        state.heard_at = now;
+        match input {
+            Input::Connected { .. } => {}
+            Input::Control(bytes) => {
+                if state.control.take(now) {
+                    self.control(now, link, bytes);
+                } else {
+                    self.out
+                        .log(Level::Warn, format!("link {}: too many control messages", link.0));
+                    self.out.close(link, CloseCode::Flood, "too many messages");
+                    self.disconnect(now, link, false);
+                }
+            }
+            Input::Datagram(bytes) => {
+                if state.datagrams.take(now) {
+                    self.datagram(now, link, bytes);
+                } else {
+                    self.counters.datagrams_dropped += 1;
+                }
+            }
+            Input::Disconnected => self.disconnect(now, link, false),
+        }
     }
 
     /// Lets time pass: at the tick rate (72 Hz), at least 30 Hz; then drain [`Self::poll_output`].
     pub fn tick(&mut self, now: ServerTime) -> Vec<Tick> {
-        let _ = now;
-        Vec::new()
+        self.close_silent_links(now);
+        let mut ticks = Vec::with_capacity(self.sessions.len());
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        let mut over = Vec::new();
+        for session in self.sessions.values_mut() {
+            let tick = session.tick(&mut ctx);
+            if session.over.is_some() {
+                over.push(session.key);
+            } else {
+                ticks.push(tick);
+            }
+        }
+        over.into_iter().for_each(|key| self.finish(now, key));
+        ticks
     }
 
     /// What the caller has to do next. `now` stamps the answers to pings, so read the clock for each call.
     pub fn poll_output(&mut self, now: ServerTime) -> Option<Output> {
-        let _ = now;
-        None
+        self.out.next(now)
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn control(&mut self, now: ServerTime, link: LinkId, bytes: &[u8]) {
+        let message = ClientMessage::from_bytes(bytes);
+        let member = self.links.get(&link).and_then(|l| l.member);
+        match (member, message) {
+            (None, Ok(client_message::Body::Hello(hello))) => self.hello(now, link, &hello),
+            (None, Ok(_)) => self.refuse(now, link, RefusedReason::RefusedMalformed, "say hello first"),
+            (None, Err(e)) => {
+                self.counters.control_malformed += 1;
+                self.refuse(now, link, RefusedReason::RefusedMalformed, &e.to_string());
+            }
+            (Some(_), Ok(client_message::Body::Leave(_))) => {
+                self.disconnect(now, link, true);
+                self.out.close(link, CloseCode::Done, "goodbye");
+            }
+            (Some((key, who)), Ok(message)) => self.command(now, link, key, who, message),
+            (Some(_), Err(e)) => {
+                self.counters.control_malformed += 1;
+                self.complain(now, link, Complaint::Malformed, &e.to_string());
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        now: ServerTime,
+        link: LinkId,
+        key: SessionKey,
+        who: HeadsetId,
+        message: client_message::Body,
+    ) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        session.advance(&mut ctx);
+        let result = session.control(&mut ctx, who, message);
+        session.advance(&mut ctx);
+        session.send_roster(&mut ctx);
+        if let Err((reason, why)) = result {
+            session.log(&mut ctx, Level::Warn, &format!("headset {who}: {why}"));
+            self.counters.commands_refused += 1;
+            self.out.notice(link, reason, &why);
+        }
+        self.finish(now, key);
+    }
+
+    fn datagram(&mut self, now: ServerTime, link: LinkId, bytes: &[u8]) {
+        let member = self.links.get(&link).and_then(|l| l.member);
+        match (Datagram::from_bytes(bytes), member) {
+            // A clock may be read before the hello, which a datagram may overtake.
+            (Ok(Datagram::Ping(ping)), _) => self.out.pong(link, ping, now),
+            (_, None) => self.counters.datagrams_dropped += 1,
+            (Ok(Datagram::Pose(pose)), Some((key, who))) => self.pose(now, link, key, who, &pose),
+            (Ok(Datagram::Feedback(feedback)), Some(_)) => self.out.push(Output::Feedback { link, feedback }),
+            (Ok(Datagram::Pong(_) | Datagram::Avatars(_)), Some(_)) => {
+                self.counters.datagrams_malformed += 1;
+                self.complain(now, link, Complaint::NotAllowed, "only the server sends such datagrams");
+            }
+            (Err(e), Some(_)) => {
+                self.counters.datagrams_malformed += 1;
+                self.complain(now, link, Complaint::Malformed, &e.to_string());
+            }
+        }
+    }
+
+    fn pose(&mut self, now: ServerTime, link: LinkId, key: SessionKey, who: HeadsetId, pose: &Pose) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        session.advance(&mut ctx);
+        match session.pose(&mut ctx, who, pose) {
+            Ok(()) => {}
+            Err(Offence::OutOfReach) => {
+                let why = format!("a pose lies more than {REACH_M} m from its seat");
+                self.complain(now, link, Complaint::OutOfReach, &why);
+            }
+            Err(Offence::TooFast) => {
+                let why = format!("a pose moves faster than {MAX_SPEED_MPS} m/s");
+                self.complain(now, link, Complaint::TooFast, &why);
+            }
+        }
+    }
+
+    fn hello(&mut self, now: ServerTime, link: LinkId, hello: &Hello) {
+        match self.admit(now, link, hello) {
+            Ok(()) => {}
+            Err((reason, why)) => self.refuse(now, link, reason, &why),
+        }
+    }
+
+    fn admit(&mut self, now: ServerTime, link: LinkId, hello: &Hello) -> Result<(), Refusal> {
+        let refuse = |reason, why: &str| Err((reason, why.to_owned()));
+        let Some(address) = self.links.get(&link).map(|l| l.address) else {
+            return Ok(());
+        };
+        if hello.protocol_version != VERSION {
+            let why = format!(
+                "this server speaks version {VERSION} of the protocol, the client version {}",
+                hello.protocol_version
+            );
+            return Err((RefusedReason::RefusedVersion, why));
+        }
+        let key = hello
+            .code
+            .parse()
+            .ok()
+            .and_then(|code: SessionCode| self.find(&code.to_string()));
+        let comes_back = key
+            .and_then(|key| self.sessions.get(&key))
+            .is_some_and(|session| session.holder_of(now, &self.config, &hello.resume_ticket).is_some());
+        // Who shows a ticket has been in: the limit is there for those who guess.
+        if !comes_back && let Some(wait) = self.attempts.wait(now, address) {
+            let why = format!("too many wrong codes: try again in {} s", wait.as_secs() + 1);
+            return Err((RefusedReason::RefusedTooManyAttempts, why));
+        }
+        let Some(session) = key.and_then(|key| self.sessions.get_mut(&key)) else {
+            self.attempts.wrong(now, address);
+            return refuse(RefusedReason::RefusedCode, "there is no session with this code");
+        };
+        let mut may_guide_until = None;
+        if !hello.guide_grant.is_empty() {
+            may_guide_until = session.check_grant(now, &hello.guide_grant);
+            if may_guide_until.is_none() {
+                self.attempts.wrong(now, address);
+                return refuse(
+                    RefusedReason::RefusedGrant,
+                    "the grant is not valid for this session, or has expired",
+                );
+            }
+        }
+        let mut ticket = [0; 16];
+        self.random.fill_bytes(&mut ticket);
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        session.advance(&mut ctx);
+        let admitted = session.admit(
+            &mut ctx,
+            &Admission {
+                link,
+                name: &hello.name,
+                simulated: hello.simulated,
+                ticket: &hello.resume_ticket,
+                may_guide_until,
+                new_ticket: ResumeTicket(ticket),
+            },
+        )?;
+        let member = (session.key, admitted.headset);
+        session.send_roster(&mut ctx);
+        if let Some(old) = admitted.replaced {
+            self.links.remove(&old);
+            self.out.close(
+                old,
+                CloseCode::Replaced,
+                "the headset came back over another connection",
+            );
+        }
+        if let Some(state) = self.links.get_mut(&link) {
+            state.member = Some(member);
+        }
+        Ok(())
+    }
+
+    /// Refuses a link that is not in, and forgets it.
+    fn refuse(&mut self, now: ServerTime, link: LinkId, reason: RefusedReason, why: &str) {
+        self.counters.hellos_refused += 1;
+        let name = reason.as_str_name();
+        self.out.log(Level::Warn, format!("link {}: {name}: {why}", link.0));
+        self.out.refuse(link, reason, why);
+        self.disconnect(now, link, false);
+    }
+
+    /// Tells a sender, and the log, what is wrong, but not again and again.
+    fn complain(&mut self, now: ServerTime, link: LinkId, about: Complaint, why: &str) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        if state.may_complain(now, about) {
+            let reason = match about {
+                Complaint::Malformed => RefusedReason::RefusedMalformed,
+                _ => RefusedReason::RefusedNotAllowed,
+            };
+            self.out.notice(link, reason, why);
+            self.out.log(Level::Warn, format!("link {}: {why}", link.0));
+        }
+    }
+
+    fn disconnect(&mut self, now: ServerTime, link: LinkId, for_good: bool) {
+        let Some(state) = self.links.remove(&link) else {
+            return;
+        };
+        let Some((key, who)) = state.member else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        session.remove(&mut ctx, who, for_good);
+        session.advance(&mut ctx);
+        session.send_roster(&mut ctx);
+    }
+
+    fn close_silent_links(&mut self, now: ServerTime) {
+        let (hello, silence) = (self.config.hello_timeout, self.config.silence_timeout);
+        let silent: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, l)| match l.member {
+                Some(_) => now.saturating_since(l.heard_at) >= silence,
+                None => now.saturating_since(l.connected_at) >= hello,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for link in silent {
+            self.out
+                .log(Level::Info, format!("link {}: nothing heard, closed", link.0));
+            self.out.close(link, CloseCode::Silent, "nothing was heard from you");
+            self.disconnect(now, link, false);
+        }
+    }
+
+    /// Takes down a session that is over.
+    fn finish(&mut self, now: ServerTime, key: SessionKey) {
+        let Some(reason) = self.sessions.get(&key).and_then(|s| s.over) else {
+            return;
+        };
+        let Some(session) = self.sessions.remove(&key) else {
+            return;
+        };
+        let mut ctx = Context {
+            now,
+            config: &self.config,
+            out: &mut self.out,
+            counters: &mut self.counters,
+        };
+        session.log(&mut ctx, Level::Info, &format!("ended: {reason}"));
+        let message = reason.to_owned();
+        self.out
+            .send_all(session.links(), server_message::Body::Ended(Ended { message }));
+        for link in session.links() {
+            self.links.remove(&link);
+            self.out.close(link, CloseCode::Done, reason);
+        }
+        self.out.push(Output::SessionEnded { session: key });
+    }
+
+    /// The session with a code, in a time that does not depend on how much of the code is right.
+    fn find(&self, code: &str) -> Option<SessionKey> {
+        self.sessions.values().fold(None, |found, session| {
+            let right = bool::from(session.code.to_string().as_bytes().ct_eq(code.as_bytes()));
+            if right { Some(session.key) } else { found }
+        })
+    }
+
+    fn fresh_code(&mut self) -> SessionCode {
+        loop {
+            let mut bytes = [0; 32];
+            self.random.fill_bytes(&mut bytes);
+            if let Some(code) = SessionCode::from_random(&bytes)
+                && self.find(&code.to_string()).is_none()
+            {
+                return code;
+            }
+        }
     }
 }

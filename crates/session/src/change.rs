@@ -1,0 +1,154 @@
+//! The two phases of a stop change: prepare, then commit at an instant that all know beforehand.
+
+use std::collections::BTreeSet;
+
+use tongyou_protocol::control::{Commit, Prepare, server_message::Body};
+use tongyou_protocol::{HeadsetId, ServerTime};
+
+use crate::seating::Stand;
+use crate::session::{Context, Session, index};
+use crate::{Level, LinkId};
+
+/// A stop change on its way.
+pub(crate) struct Change {
+    pub(crate) stand: Stand,
+    /// Who holds a complete set of it.
+    pub(crate) ready: BTreeSet<HeadsetId>,
+    deadline: ServerTime,
+    /// Agreed with everyone.
+    commit_at: Option<ServerTime>,
+}
+
+/// What became of the wish to go somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// It is being prepared; a change that was being prepared and not yet agreed is dropped.
+    Prepared,
+    /// An agreed change happens first.
+    Queued,
+    /// The group is there, or on its way there.
+    AlreadyThere,
+    NoSuchStop,
+}
+
+impl Change {
+    /// What a headset has to know that joins while the change is on its way.
+    pub(crate) fn tell(&self, ctx: &mut Context<'_>, headset: HeadsetId, link: LinkId) {
+        let prepare = Prepare {
+            epoch: self.stand.epoch,
+            stop: index(self.stand.stop),
+            placement: self.stand.placement(headset),
+        };
+        ctx.out.send(link, Body::Prepare(prepare));
+        if let Some(at) = self.commit_at {
+            ctx.out.send(link, Body::Commit(self.commit(at)));
+        }
+    }
+
+    fn commit(&self, at: ServerTime) -> Commit {
+        Commit {
+            epoch: self.stand.epoch,
+            stop: index(self.stand.stop),
+            at_us: at.0,
+        }
+    }
+}
+
+impl Session {
+    /// Takes everyone to a stop. While another stop is being prepared it takes that one's place; once the other is
+    /// agreed, it waits until that has happened, and only the last wish counts.
+    pub(crate) fn go_to(&mut self, ctx: &mut Context<'_>, stop: usize) -> Going {
+        if stop >= self.tour.stops.len() {
+            return Going::NoSuchStop;
+        }
+        match &self.change {
+            None if self.stand.stop == stop => Going::AlreadyThere,
+            Some(change) if change.stand.stop == stop => {
+                self.queued = None;
+                Going::AlreadyThere
+            }
+            Some(change) if change.commit_at.is_some() => {
+                self.queued = Some(stop);
+                Going::Queued
+            }
+            _ => {
+                self.prepare(ctx, stop);
+                Going::Prepared
+            }
+        }
+    }
+
+    /// Lets a change go on: agrees when enough are ready or the time is up, and applies what was agreed.
+    pub(crate) fn advance(&mut self, ctx: &mut Context<'_>) {
+        let Some(change) = &mut self.change else { return };
+        let here = self.people.len();
+        if change.commit_at.is_none() {
+            // 90 %, rounded up; with nobody here there is nobody to wait for.
+            let enough = change.ready.len() * 10 >= here * 9;
+            if !enough && ctx.now < change.deadline {
+                return;
+            }
+            let at = ctx.now + ctx.config.commit_lead;
+            change.commit_at = Some(at);
+            let (commit, ready) = (change.commit(at), change.ready.len());
+            ctx.out.send_all(self.links(), Body::Commit(commit));
+            let message = format!("epoch {}: {ready} of {here} are ready, change agreed", commit.epoch);
+            self.log(ctx, Level::Info, &message);
+        }
+        self.apply(ctx);
+    }
+
+    /// Whether the change that is on its way is agreed.
+    #[cfg(test)]
+    pub(crate) fn agreed(&self) -> Option<ServerTime> {
+        self.change.as_ref()?.commit_at
+    }
+
+    fn prepare(&mut self, ctx: &mut Context<'_>, stop: usize) {
+        self.last_epoch = self.last_epoch.wrapping_add(1);
+        let mut stand = Stand::new(self.last_epoch, stop);
+        let hall = &self.halls[stop];
+        // Who leads chooses first, so that nobody stands in the guide's place.
+        for leads in [true, false] {
+            for id in self.people.keys().filter(|id| self.leads(**id) == leads) {
+                stand.arrive(hall, *id, leads);
+            }
+        }
+        self.change = Some(Change {
+            stand,
+            ready: BTreeSet::new(),
+            deadline: ctx.now + ctx.config.prepare_timeout,
+            commit_at: None,
+        });
+        self.refresh_vantages();
+        if let Some(change) = &self.change {
+            for (id, person) in &self.people {
+                change.tell(ctx, *id, person.link);
+            }
+        }
+        let message = format!(
+            "epoch {}: preparing stop {:?}",
+            self.last_epoch, self.tour.stops[stop].id
+        );
+        self.log(ctx, Level::Info, &message);
+    }
+
+    fn apply(&mut self, ctx: &mut Context<'_>) {
+        let due = |at: ServerTime| at <= ctx.now;
+        let Some(change) = self.change.take_if(|c| c.commit_at.is_some_and(due)) else {
+            return;
+        };
+        self.stand_since = change.commit_at.unwrap_or(ctx.now);
+        self.stand = change.stand;
+        for person in self.people.values_mut() {
+            person.track.reset();
+        }
+        self.relay.reset();
+        self.refresh_vantages();
+        self.note_roster_change();
+        let next = self.queued.take().filter(|stop| *stop != self.stand.stop);
+        if let Some(stop) = next {
+            self.prepare(ctx, stop);
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! One session: who is here, and who leads.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use glam::Vec3;
+use subtle::ConstantTimeEq;
+use tongyou_protocol::control::{self, RefusedReason, server_message::Body};
+use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode, VERSION};
+use tongyou_scene::Tour;
+
+use crate::bucket::Bucket;
+use crate::change::Change;
+use crate::outbox::Outbox;
+use crate::pose::Track;
+use crate::relay::Relay;
+use crate::seating::{Hall, Stand, VantageIds};
+use crate::{Config, Counters, Level, LinkId, SessionKey, name, wire};
+
+/// Rosters of a storm of joins are gathered for so long.
+const ROSTER_EVERY: Duration = Duration::from_millis(50);
+/// A person who is away is remembered, at most so many for each place of the session.
+const AWAY_PER_PLACE: usize = 2;
+/// Grants that are valid at the same time; the oldest are forgotten.
+const MAX_GRANTS: usize = 64;
+
+/// What every call into a session needs.
+pub(crate) struct Context<'a> {
+    pub(crate) now: ServerTime,
+    pub(crate) config: &'a Config,
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) counters: &'a mut Counters,
+}
+
+pub(crate) struct Session {
+    pub(crate) key: SessionKey,
+    pub(crate) code: SessionCode,
+    pub(crate) tour: Arc<Tour>,
+    pub(crate) capacity: u16,
+    pub(crate) tour_zero: ServerTime,
+    pub(crate) people: BTreeMap<HeadsetId, Person>,
+    /// Their connection broke; they may come back with their ticket.
+    away: BTreeMap<HeadsetId, Away>,
+    grants: VecDeque<Grant>,
+    pub(crate) lease: Lease,
+    /// The stop that is shown.
+    pub(crate) stand: Stand,
+    /// When it was, or is, shown from.
+    pub(crate) stand_since: ServerTime,
+    pub(crate) change: Option<Change>,
+    /// The stop to go to once the scheduled change has happened.
+    pub(crate) queued: Option<usize>,
+    /// By stop.
+    pub(crate) halls: Vec<Hall>,
+    /// Pose origins by stop.
+    pub(crate) origins: Vec<Vec3>,
+    pub(crate) vantage_ids: VantageIds,
+    pub(crate) last_epoch: u32,
+    pub(crate) relay: Relay,
+    /// Somebody ended the session, for this reason.
+    pub(crate) over: Option<&'static str>,
+    wire_tour: control::Tour,
+    last_headset: u16,
+    roster_changed: bool,
+    roster_sent: Option<ServerTime>,
+    empty_since: Option<ServerTime>,
+}
+
+pub(crate) struct Person {
+    pub(crate) link: LinkId,
+    pub(crate) ticket: ResumeTicket,
+    pub(crate) name: String,
+    pub(crate) simulated: bool,
+    /// Holds a grant until then.
+    pub(crate) may_guide_until: Option<ServerTime>,
+    pub(crate) track: Track,
+    pub(crate) moves: Bucket,
+    /// In the relay.
+    pub(crate) slot: usize,
+}
+
+struct Away {
+    person: Person,
+    since: ServerTime,
+    /// Still holds the seat.
+    seated: bool,
+}
+
+struct Grant {
+    secret: [u8; 16],
+    until: ServerTime,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lease {
+    /// Rises whenever somebody else leads.
+    pub(crate) epoch: u32,
+    pub(crate) holder: Option<HeadsetId>,
+    /// The holder is away, and keeps the lease until then.
+    pub(crate) away_until: Option<ServerTime>,
+}
+
+/// A hello that names this session.
+pub(crate) struct Admission<'a> {
+    pub(crate) link: LinkId,
+    pub(crate) name: &'a str,
+    pub(crate) simulated: bool,
+    /// The ticket as it was said, or empty.
+    pub(crate) ticket: &'a [u8],
+    /// The grant was checked and is good until then.
+    pub(crate) may_guide_until: Option<ServerTime>,
+    /// For a new person.
+    pub(crate) new_ticket: ResumeTicket,
+}
+
+pub(crate) struct Admitted {
+    pub(crate) headset: HeadsetId,
+    /// The headset's earlier link, which is to be forgotten.
+    pub(crate) replaced: Option<LinkId>,
+}
+
+pub(crate) type Refusal = (RefusedReason, String);
+
+impl Session {
+    pub(crate) fn new(
+        ctx: &mut Context<'_>,
+        key: SessionKey,
+        code: SessionCode,
+        tour: Arc<Tour>,
+        capacity: u16,
+    ) -> Self {
+        let halls: Vec<Hall> = tour.stops.iter().map(|s| Hall::new(s, capacity)).collect();
+        for (stop, hall) in tour.stops.iter().zip(&halls) {
+            if hall.seat_count() < usize::from(capacity) {
+                let message = format!(
+                    "session {}: stop {:?} of {:?} has ground for {} of {capacity} people: the others share a place",
+                    key.0,
+                    stop.id,
+                    tour.id,
+                    hall.seat_count()
+                );
+                ctx.out.log(Level::Warn, message);
+            }
+        }
+        Self {
+            key,
+            code,
+            wire_tour: wire::tour(&tour),
+            origins: tour.stops.iter().map(wire::pose_origin).collect(),
+            halls,
+            tour,
+            capacity,
+            tour_zero: ctx.now,
+            people: BTreeMap::new(),
+            away: BTreeMap::new(),
+            grants: VecDeque::new(),
+            lease: Lease::default(),
+            stand: Stand::new(1, 0),
+            stand_since: ctx.now,
+            change: None,
+            queued: None,
+            vantage_ids: VantageIds::default(),
+            last_epoch: 1,
+            relay: Relay::new(ctx.config),
+            over: None,
+            last_headset: 0,
+            roster_changed: false,
+            roster_sent: None,
+            empty_since: Some(ctx.now),
+        }
+    }
+
+    pub(crate) fn add_grant(&mut self, secret: [u8; 16], until: ServerTime) {
+        if self.grants.len() == MAX_GRANTS {
+            self.grants.pop_front();
+        }
+        self.grants.push_back(Grant { secret, until });
+    }
+
+    /// Until when a grant is good, if it is.
+    pub(crate) fn check_grant(&self, now: ServerTime, text: &str) -> Option<ServerTime> {
+        let mut secret = [0; 16];
+        let digits = text.as_bytes();
+        if digits.len() != 32 {
+            return None;
+        }
+        for (byte, pair) in secret.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).ok()?;
+            // `from_str_radix` alone takes a sign.
+            if !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        self.grants
+            .iter()
+            .fold(None, |good, g| {
+                let right = bool::from(g.secret.ct_eq(&secret));
+                if right { Some(g.until) } else { good }
+            })
+            .filter(|until| *until > now)
+    }
+
+    /// Whether the ticket belongs to somebody who is here or away.
+    pub(crate) fn holder_of(&self, now: ServerTime, config: &Config, ticket: &[u8]) -> Option<HeadsetId> {
+        let here = self.people.iter().map(|(id, p)| (*id, p));
+        let remembered = |a: &Away| now.saturating_since(a.since) < config.resume_within;
+        let away = self
+            .away
+            .iter()
+            .filter(|(_, a)| remembered(a))
+            .map(|(id, a)| (*id, &a.person));
+        here.chain(away)
+            .find(|(_, p)| bool::from(p.ticket.0.as_slice().ct_eq(ticket)))
+            .map(|(id, _)| id)
+    }
+
+    /// Lets a headset in, at its former place if it shows a ticket. All or nothing.
+    pub(crate) fn admit(&mut self, ctx: &mut Context<'_>, hello: &Admission<'_>) -> Result<Admitted, Refusal> {
+        let former = self.holder_of(ctx.now, ctx.config, hello.ticket);
+        let is_here = former.is_some_and(|id| self.people.contains_key(&id));
+        if !is_here && self.places_taken_but_for(former) >= usize::from(self.capacity) {
+            let message = format!("this session is full: it admits {}", self.capacity);
+            return Err((RefusedReason::RefusedFull, message));
+        }
+        let others = || self.people.iter().filter(|(id, _)| Some(**id) != former);
+        let name = name::accept(hello.name, |n| others().any(|(_, p)| name::same(&p.name, n)))
+            .map_err(|why| (RefusedReason::RefusedName, why.to_owned()))?;
+        let headset = former.or_else(|| self.fresh_headset()).ok_or_else(|| {
+            let message = "too many headsets have been in this session".to_owned();
+            (RefusedReason::RefusedFull, message)
+        })?;
+
+        let mut replaced = None;
+        let (mut person, seated) = if let Some(person) = self.people.remove(&headset) {
+            replaced = Some(person.link);
+            (person, true)
+        } else if let Some(away) = self.away.remove(&headset) {
+            let slot = self.relay.join();
+            (Person { slot, ..away.person }, away.seated)
+        } else {
+            let person = Person {
+                link: hello.link,
+                ticket: hello.new_ticket,
+                name: String::new(),
+                simulated: false,
+                may_guide_until: None,
+                track: Track::new(),
+                moves: Bucket::new(2.0, 4.0),
+                slot: self.relay.join(),
+            };
+            (person, false)
+        };
+        person.link = hello.link;
+        person.name = name;
+        person.simulated = hello.simulated;
+        person.may_guide_until = hello.may_guide_until.or(person.may_guide_until);
+        person.track.reconnect();
+        self.people.insert(headset, person);
+        if self.lease.holder == Some(headset) {
+            self.lease.away_until = None;
+        }
+        self.fill_lease(ctx);
+        self.seat(headset, seated);
+        self.refresh_vantages();
+        self.welcome(ctx, headset);
+        self.roster_changed = true;
+        self.empty_since = None;
+        let verb = if former.is_some() { "came back" } else { "joined" };
+        self.log(
+            ctx,
+            Level::Info,
+            &format!("headset {headset} {verb}, {} here", self.people.len()),
+        );
+        Ok(Admitted { headset, replaced })
+    }
+
+    /// A headset is gone: for good when it said so, else it may come back.
+    pub(crate) fn remove(&mut self, ctx: &mut Context<'_>, headset: HeadsetId, for_good: bool) {
+        let Some(mut person) = self.people.remove(&headset) else {
+            return;
+        };
+        self.relay.leave(person.slot);
+        person.track.reconnect();
+        if for_good {
+            self.vacate(headset);
+            if self.lease.holder == Some(headset) {
+                self.release_lease(ctx);
+            }
+        } else {
+            if self.away.len() >= usize::from(self.capacity) * AWAY_PER_PLACE {
+                let longest = self.away.iter().min_by_key(|(_, a)| a.since).map(|(id, _)| *id);
+                longest.into_iter().for_each(|id| self.forget(id));
+            }
+            let since = ctx.now;
+            self.away.insert(
+                headset,
+                Away {
+                    person,
+                    since,
+                    seated: true,
+                },
+            );
+            if self.lease.holder == Some(headset) {
+                self.lease.away_until = Some(ctx.now + ctx.config.lease_grace);
+            }
+        }
+        if let Some(change) = &mut self.change {
+            change.ready.remove(&headset);
+        }
+        self.refresh_vantages();
+        self.roster_changed = true;
+        if self.people.is_empty() {
+            self.empty_since = Some(ctx.now);
+        }
+        let verb = if for_good { "left" } else { "is gone" };
+        self.log(
+            ctx,
+            Level::Info,
+            &format!("headset {headset} {verb}, {} here", self.people.len()),
+        );
+    }
+
+    /// What time alone changes about people.
+    pub(crate) fn expire(&mut self, ctx: &mut Context<'_>) {
+        let mut forgotten = Vec::new();
+        let mut unseated = Vec::new();
+        for (id, away) in &mut self.away {
+            let gone_for = ctx.now.saturating_since(away.since);
+            if gone_for >= ctx.config.resume_within {
+                forgotten.push(*id);
+            } else if away.seated && gone_for >= ctx.config.lease_grace {
+                away.seated = false;
+                unseated.push(*id);
+            }
+        }
+        forgotten.into_iter().for_each(|id| self.forget(id));
+        unseated.into_iter().for_each(|id| self.vacate(id));
+        if self.lease.away_until.is_some_and(|until| until <= ctx.now) {
+            self.release_lease(ctx);
+        }
+        let alone_for = self.empty_since.map(|since| ctx.now.saturating_since(since));
+        if alone_for.is_some_and(|t| t >= ctx.config.empty_lifetime) {
+            self.over = Some("nobody has been here for long");
+        }
+    }
+
+    /// Tells everyone who is here, at once or, in a storm, a little later.
+    pub(crate) fn send_roster(&mut self, ctx: &mut Context<'_>) {
+        let waited = self
+            .roster_sent
+            .is_none_or(|at| ctx.now.saturating_since(at) >= ROSTER_EVERY);
+        if self.roster_changed && waited {
+            self.roster_changed = false;
+            self.roster_sent = Some(ctx.now);
+            let roster = self.roster();
+            ctx.out.send_all(self.links(), Body::Roster(roster));
+        }
+    }
+
+    pub(crate) fn note_roster_change(&mut self) {
+        self.roster_changed = true;
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.people.values().map(|p| p.link)
+    }
+
+    pub(crate) fn leads(&self, headset: HeadsetId) -> bool {
+        self.lease.holder == Some(headset)
+    }
+
+    /// Gives the lead to a headset, under a new epoch.
+    pub(crate) fn lead(&mut self, ctx: &mut Context<'_>, headset: HeadsetId) {
+        self.lease = Lease {
+            epoch: self.lease.epoch + 1,
+            holder: Some(headset),
+            away_until: None,
+        };
+        self.roster_changed = true;
+        self.log(
+            ctx,
+            Level::Info,
+            &format!("headset {headset} leads, lease {}", self.lease.epoch),
+        );
+    }
+
+    /// Keeps a vantage for each cell in which somebody stands who is here.
+    pub(crate) fn refresh_vantages(&mut self) {
+        let next = self.change.as_ref().map(|c| &c.stand);
+        self.stand
+            .refresh_vantages(self.people.keys().copied(), &mut self.vantage_ids, next);
+        if let Some(change) = &mut self.change {
+            change
+                .stand
+                .refresh_vantages(self.people.keys().copied(), &mut self.vantage_ids, Some(&self.stand));
+        }
+    }
+
+    pub(crate) fn log(&self, ctx: &mut Context<'_>, level: Level, message: &str) {
+        ctx.out.log(level, format!("session {}: {message}", self.key.0));
+    }
+
+    /// Places that `headset` can not have.
+    fn places_taken_but_for(&self, headset: Option<HeadsetId>) -> usize {
+        let kept_for_guide = self.lease.away_until.is_some() && self.lease.holder != headset;
+        self.people.len() + usize::from(kept_for_guide)
+    }
+
+    fn fresh_headset(&mut self) -> Option<HeadsetId> {
+        self.last_headset = self.last_headset.checked_add(1)?;
+        Some(HeadsetId(self.last_headset))
+    }
+
+    /// Finds places at the present stop, unless there is one already, and at the next.
+    fn seat(&mut self, headset: HeadsetId, seated: bool) {
+        let leads = self.leads(headset);
+        if !seated || self.stand.place(headset).is_none() {
+            self.stand.arrive(&self.halls[self.stand.stop], headset, leads);
+        }
+        if let Some(change) = &mut self.change
+            && change.stand.place(headset).is_none()
+        {
+            change.stand.arrive(&self.halls[change.stand.stop], headset, leads);
+        }
+    }
+
+    fn vacate(&mut self, headset: HeadsetId) {
+        self.stand.vacate(headset);
+        if let Some(change) = &mut self.change {
+            change.stand.vacate(headset);
+        }
+    }
+
+    fn forget(&mut self, headset: HeadsetId) {
+        self.away.remove(&headset);
+        self.vacate(headset);
+    }
+
+    fn release_lease(&mut self, ctx: &mut Context<'_>) {
+        self.lease.holder = None;
+        self.lease.away_until = None;
+        self.roster_changed = true;
+        self.fill_lease(ctx);
+    }
+
+    /// When nobody leads, the one who has been here longest of those who may.
+    fn fill_lease(&mut self, ctx: &mut Context<'_>) {
+        if self.lease.holder.is_some() {
+            return;
+        }
+        let may = |p: &Person| p.may_guide_until.is_some_and(|until| until > ctx.now);
+        let first = self.people.iter().find(|(_, p)| may(p)).map(|(id, _)| *id);
+        first.into_iter().for_each(|id| self.lead(ctx, id));
+    }
+
+    fn welcome(&self, ctx: &mut Context<'_>, headset: HeadsetId) {
+        let Some(person) = self.people.get(&headset) else {
+            return;
+        };
+        let welcome = control::Welcome {
+            protocol_version: VERSION,
+            headset: headset.0.into(),
+            resume_ticket: person.ticket.0.to_vec(),
+            code: self.code.to_string(),
+            tour: Some(self.wire_tour.clone()),
+            tour_zero_us: self.tour_zero.0,
+            current: Some(control::Commit {
+                epoch: self.stand.epoch,
+                stop: index(self.stand.stop),
+                at_us: self.stand_since.0,
+            }),
+            placement: self.stand.placement(headset),
+            roster: Some(self.roster()),
+            capacity: self.capacity.into(),
+        };
+        ctx.out.send(person.link, Body::Welcome(welcome));
+        if let Some(change) = &self.change {
+            change.tell(ctx, headset, person.link);
+        }
+    }
+
+    fn roster(&self) -> control::Roster {
+        let person = |(id, p): (&HeadsetId, &Person)| control::Person {
+            headset: id.0.into(),
+            name: p.name.clone(),
+            role: if self.leads(*id) {
+                control::Role::Guide
+            } else {
+                control::Role::Tourist
+            }
+            .into(),
+            may_guide: p.may_guide_until.is_some(),
+            simulated: p.simulated,
+            cell: self.stand.place(*id).map_or(0, |place| index(place.cell)),
+        };
+        control::Roster {
+            people: self.people.iter().map(person).collect(),
+            lease: self.lease.epoch,
+        }
+    }
+}
+
+/// An index on the wire.
+pub(crate) fn index(i: usize) -> u32 {
+    u32::try_from(i).unwrap_or(u32::MAX)
+}
