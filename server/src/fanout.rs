@@ -1,0 +1,155 @@
+//! Who is sent which frames: one group cache per vantage, one sender per vantage and subscriber.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tongyou_protocol::datagram::Feedback;
+use tongyou_protocol::{ServerTime, VantageId};
+use tongyou_session::{LinkId, SessionKey, Tick};
+use tongyou_stream::adapt::{self, Controller, Quality};
+use tongyou_stream::send::{self, EncodedFrame, FrameId, GroupCache, Sender};
+use tongyou_transport::{Frame, Link};
+
+/// A vantage of a session: `VantageId`s are only unique within one.
+pub(crate) type Key = (SessionKey, VantageId);
+
+/// The links by number.
+pub(crate) type Links = BTreeMap<LinkId, Arc<dyn Link>>;
+
+/// All vantages and their subscribers.
+pub(crate) struct Fanout {
+    adapt: adapt::Config,
+    vantages: BTreeMap<Key, Vantage>,
+    /// Which sender a frame in flight on a link belongs to, and its number there.
+    in_flight: BTreeMap<LinkId, BTreeMap<u64, (Key, FrameId)>>,
+    next_frame: u64,
+}
+
+struct Vantage {
+    cache: GroupCache,
+    senders: BTreeMap<LinkId, Sender>,
+    controller: Controller,
+}
+
+impl Fanout {
+    pub(crate) fn new(adapt: adapt::Config) -> Self {
+        Self {
+            adapt,
+            vantages: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            next_frame: 1,
+        }
+    }
+
+    /// Brings subscriptions in line with what the sessions say; who is new is sent the cached group.
+    pub(crate) fn sync(&mut self, now: ServerTime, ticks: &[Tick]) {
+        let wanted: BTreeMap<Key, &[LinkId]> = ticks
+            .iter()
+            .flat_map(|t| {
+                t.vantages
+                    .iter()
+                    .map(|v| ((t.session, v.vantage), v.viewers.as_slice()))
+            })
+            .collect();
+        self.vantages.retain(|key, _| wanted.contains_key(key));
+        for (key, viewers) in wanted {
+            let vantage = self.vantages.entry(key).or_insert_with(|| Vantage {
+                cache: GroupCache::default(),
+                senders: BTreeMap::new(),
+                controller: Controller::new(self.adapt.clone()),
+            });
+            vantage.senders.retain(|link, _| viewers.contains(link));
+            for link in viewers {
+                vantage.senders.entry(*link).or_insert_with(|| {
+                    let config = send::Config {
+                        adapt: adapt.clone(),
+                        ..send::Config::default()
+                    };
+                    let mut sender = Sender::new(config);
+                    sender.subscribe(now, &vantage.cache);
+                    sender
+                });
+            }
+        }
+    }
+
+    /// Offers one set's frames to everyone who looks through the vantage.
+    pub(crate) fn offer(&mut self, now: ServerTime, key: Key, frames: &[Arc<EncodedFrame>]) {
+        let Some(vantage) = self.vantages.get_mut(&key) else {
+            return;
+        };
+        for frame in frames {
+            vantage.cache.push(frame.clone());
+            for sender in vantage.senders.values_mut() {
+                sender.offer(now, frame.clone());
+            }
+        }
+    }
+
+    /// A frame arrived at its subscriber, or was given up.
+    pub(crate) fn finished(&mut self, now: ServerTime, link: LinkId, id: u64, sent: bool) {
+        let Some((key, id)) = self.in_flight.get_mut(&link).and_then(|frames| frames.remove(&id)) else {
+            return;
+        };
+        let Some(sender) = self.vantages.get_mut(&key).and_then(|v| v.senders.get_mut(&link)) else {
+            return;
+        };
+        if sent {
+            sender.on_sent(id, now);
+        } else {
+            sender.on_expired(id, now);
+        }
+    }
+
+    /// A subscriber's report on delivery.
+    pub(crate) fn feedback(&mut self, now: ServerTime, link: LinkId, feedback: &Feedback) {
+        for sender in self.vantages.values_mut().filter_map(|v| v.senders.get_mut(&link)) {
+            sender.on_feedback(now, feedback);
+        }
+    }
+
+    /// Forgets a link.
+    pub(crate) fn remove(&mut self, link: LinkId) {
+        self.in_flight.remove(&link);
+        for vantage in self.vantages.values_mut() {
+            vantage.senders.remove(&link);
+        }
+    }
+
+    /// Hands what is due to the links.
+    pub(crate) fn send(&mut self, now: ServerTime, links: &Links) {
+        for (key, vantage) in &mut self.vantages {
+            for (link, sender) in &mut vantage.senders {
+                let Some(handle) = links.get(link) else { continue };
+                if sender.needs_group(now) {
+                    sender.subscribe(now, &vantage.cache);
+                }
+                while let Some(next) = sender.poll(now) {
+                    let id = self.next_frame;
+                    self.next_frame += 1;
+                    let frame = Frame {
+                        chunks: next.chunks.to_vec(),
+                        priority: next.priority,
+                        expires_in: next.expires_in,
+                        id,
+                    };
+                    match handle.send_frame(frame) {
+                        Ok(()) => {
+                            self.in_flight.entry(*link).or_default().insert(id, (*key, next.id));
+                        }
+                        Err(_) => sender.on_expired(next.id, now),
+                    }
+                }
+            }
+        }
+    }
+
+    /// How each vantage should be rendered and coded.
+    pub(crate) fn quality(&mut self, now: ServerTime) -> BTreeMap<Key, Quality> {
+        let quality = |v: &mut Vantage| {
+            v.controller.update(now, v.senders.values().map(Sender::estimate));
+            v.controller.quality()
+        };
+        self.vantages.iter_mut().map(|(key, v)| (*key, quality(v))).collect()
+    }
+}

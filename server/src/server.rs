@@ -1,0 +1,304 @@
+//! Starts the threads, ties them together and ends them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow};
+use axum_server::tls_rustls::RustlsConfig;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tongyou_session::Registry;
+use tongyou_stream::adapt;
+use tongyou_transport::{Listener, TlsIdentity};
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::content::Content;
+use crate::event::{Ask, Event, Granted, Mailbox, QUEUE};
+use crate::fanout::Fanout;
+use crate::guide_auth::{GuideAuth, write_private};
+use crate::http::{self, Http};
+use crate::render::{Renderer, Slot};
+use crate::tick::Tick;
+use crate::{encode, network};
+
+/// A running server.
+pub struct Server {
+    addr: SocketAddr,
+    origin: String,
+    guide_link: String,
+    certificate_sha256: [u8; 32],
+    open: Vec<(String, Granted)>,
+    mailbox: Mailbox,
+    pages: axum_server::Handle<SocketAddr>,
+    listener: Arc<Listener>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Loads the content, opens the GPU and the sockets, starts the threads and the sessions that are to be open.
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When something of that does not work; nothing is left running then.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let clock = Clock::new();
+        let content = Content::load(&config.tours, &config.scenes)?;
+        let auth = GuideAuth::open(&config.data)?;
+        let hosts = reachable_hosts(&config);
+        let identity = TlsIdentity::development(&hosts, &config.data, SystemTime::now())?;
+        let listener = Arc::new(Listener::bind(
+            config.listen,
+            &identity.webtransport,
+            tongyou_transport::Config::server(),
+        )?);
+        let addr = listener.local_addr()?;
+        // The same port number for TCP, also where the system chose it.
+        let tcp = std::net::TcpListener::bind(addr).with_context(|| format!("can not open TCP port {addr}"))?;
+        tcp.set_nonblocking(true)?;
+
+        let (mailbox, events) = mpsc::channel(QUEUE);
+        let slot = Arc::new(Slot::default());
+        let mut registry = Registry::new(
+            tongyou_session::Config {
+                capacity_default: config.capacity,
+                ..tongyou_session::Config::default()
+            },
+            rand::random(),
+        );
+        for tour in content.tours.values() {
+            registry.add_tour(tour.clone());
+        }
+        let tours = content.tours.values().cloned().collect();
+        let threads = start_threads(&config, clock, content, registry, &slot, mailbox.clone(), events).await?;
+
+        let origin = http::origin(hosts.first().map_or("localhost", String::as_str), addr);
+        let guide_link = format!("{origin}/guide/login?token={}", auth.link_token(SystemTime::now()));
+        let certificate_sha256 = identity.webtransport.sha256();
+        let router = http::router(Arc::new(Http {
+            auth: Mutex::new(auth),
+            tours,
+            certificate_sha256,
+            port: addr.port(),
+            origin: origin.clone(),
+            mailbox: mailbox.clone(),
+        }));
+        let pages = axum_server::Handle::new();
+        let tls = RustlsConfig::from_config(Arc::new(page_tls(&identity.page)?));
+        let server = axum_server::from_tcp_rustls(tcp, tls)?.handle(pages.clone());
+        tokio::spawn(async move {
+            if let Err(e) = server.serve(router.into_make_service()).await {
+                error!("the web pages are not served any more: {e}");
+            }
+        });
+        tokio::spawn(network::accept(listener.clone(), clock, mailbox.clone()));
+
+        let mut server = Self {
+            addr,
+            origin,
+            guide_link,
+            certificate_sha256,
+            open: Vec::new(),
+            mailbox,
+            pages,
+            listener,
+            threads,
+        };
+        for tour in &config.open {
+            let granted = server.open_session(tour).await?;
+            server.open.push((tour.clone(), granted));
+        }
+        if let Some(path) = &config.ready_file {
+            write_private(path, server.ready_json().to_string().as_bytes())?;
+        }
+        Ok(server)
+    }
+
+    /// The port of HTTPS and QUIC.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// What a script needs to know, as written to the ready file: it holds secrets.
+    #[must_use]
+    pub fn ready_json(&self) -> serde_json::Value {
+        let hash: String = self.certificate_sha256.iter().map(|b| format!("{b:02x}")).collect();
+        let sessions: Vec<_> = self
+            .open
+            .iter()
+            .map(|(tour, g)| {
+                let join_url = http::join_url(&self.origin, g.code);
+                json!({ "tour": tour, "code": g.code.to_string(), "grant": g.grant, "join_url": join_url })
+            })
+            .collect();
+        json!({
+            "port": self.addr.port(), "origin": self.origin, "guide_link": self.guide_link,
+            "certificate_sha256": hash, "sessions": sessions,
+        })
+    }
+
+    /// What the person who started the server should read.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        let mut text = format!(
+            "\nTongyou 同游 is open at {}\nGuides sign in (once): {}\n",
+            self.origin, self.guide_link
+        );
+        for (tour, granted) in &self.open {
+            let url = http::join_url(&self.origin, granted.code);
+            text.push_str(&format!("\nTour {tour:?}: code {}\n{url}\n", granted.code));
+            if let Ok(qr) = qrcode::QrCode::new(&url) {
+                text.push_str(
+                    &qr.render::<qrcode::render::unicode::Dense1x2>()
+                        .quiet_zone(true)
+                        .build(),
+                );
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Ends every session with a word to everybody, then the threads.
+    pub async fn stop(self, reason: &str) {
+        let (done, stopped) = oneshot::channel();
+        let event = Event::Stop {
+            reason: reason.to_owned(),
+            done,
+        };
+        if self.mailbox.send(event).await.is_ok() {
+            // An error means that the tick thread has already ended.
+            let _ = stopped.await;
+        }
+        self.pages.shutdown();
+        drop((self.mailbox, self.listener));
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    error!("a thread ended with a panic");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            error!("the threads could not be joined");
+        }
+    }
+
+    async fn open_session(&self, tour: &str) -> anyhow::Result<Granted> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::Create {
+            tour: tour.to_owned(),
+            answer,
+        };
+        self.mailbox
+            .send(Event::Ask(ask))
+            .await
+            .map_err(|_| anyhow!("the tick thread has ended"))?;
+        answered
+            .await
+            .context("the tick thread has ended")?
+            .with_context(|| format!("--open {tour}"))
+    }
+}
+
+/// Makes a link with which a guide can sign in to the server that uses the same data folder.
+///
+/// # Errors
+/// When the data folder can not be used.
+pub fn guide_link(config: &Config) -> anyhow::Result<String> {
+    let auth = GuideAuth::open(&config.data)?;
+    let hosts = reachable_hosts(config);
+    let origin = http::origin(hosts.first().map_or("localhost", String::as_str), config.listen);
+    Ok(format!(
+        "{origin}/guide/login?token={}",
+        auth.link_token(SystemTime::now())
+    ))
+}
+
+async fn start_threads(
+    config: &Config,
+    clock: Clock,
+    content: Content,
+    registry: Registry,
+    slot: &Arc<Slot>,
+    mailbox: Mailbox,
+    events: mpsc::Receiver<Event>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    // A set waits here while the one before is coded; the render thread then waits too.
+    let (jobs, queue) = std::sync::mpsc::sync_channel(1);
+    let (ready, opened) = oneshot::channel();
+    let render = {
+        let (slot, sets_per_s, bitrate_bps) = (slot.clone(), config.sets_per_s, config.bitrate_bps);
+        thread("render", move || {
+            match Renderer::new(&content, clock, sets_per_s, bitrate_bps) {
+                Ok(renderer) => {
+                    if ready.send(Ok(())).is_ok() {
+                        renderer.run(&slot, &jobs);
+                    }
+                }
+                Err(e) => drop(ready.send(Err(e))),
+            }
+        })?
+    };
+    opened
+        .await
+        .context("the render thread ended at once")?
+        .context("can not render")?;
+    let encode = {
+        let config = config.clone();
+        thread("encode", move || encode::run(&config, &queue, &mailbox))?
+    };
+    let fanout = Fanout::new(adapt::Config {
+        max_sets_per_s: config.sets_per_s,
+        max_bps: config.bitrate_bps,
+        start_bps: config.bitrate_bps,
+        ..adapt::Config::default()
+    });
+    let tick = Tick::new(registry, fanout, clock, slot.clone(), config.capacity);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let tick = thread("tick", move || runtime.block_on(tick.run(events)))?;
+    Ok(vec![tick, render, encode])
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .with_context(|| format!("can not start the {name} thread"))
+}
+
+/// Names and addresses of this machine, the one for the QR code first: a name that was given, else an address in the
+/// local network, else localhost.
+fn reachable_hosts(config: &Config) -> Vec<String> {
+    let mut hosts = config.names.clone();
+    if config.listen.ip().is_unspecified() {
+        let found = if_addrs::get_if_addrs().unwrap_or_default();
+        let mut local: Vec<IpAddr> = found
+            .iter()
+            .map(if_addrs::Interface::ip)
+            .filter(|ip| !ip.is_loopback() && ip.is_ipv4())
+            .collect();
+        // A private address is what a headset in the same hall reaches; a container's bridge is not.
+        let is_bridge = |ip: &IpAddr| found.iter().any(|i| i.ip() == *ip && i.name.starts_with("docker"));
+        local.sort_by_key(|ip| (is_bridge(ip), !matches!(ip, IpAddr::V4(v4) if v4.is_private()), *ip));
+        hosts.extend(local.iter().map(IpAddr::to_string));
+    } else {
+        hosts.push(config.listen.ip().to_string());
+    }
+    hosts.push("localhost".to_owned());
+    hosts
+}
+
+fn page_tls(identity: &TlsIdentity) -> anyhow::Result<rustls::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}

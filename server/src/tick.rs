@@ -1,0 +1,229 @@
+//! The tick thread: owns every session and every sender; everything reaches it as an [`Event`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tongyou_session::{Input, Level, LinkId, Output, Registry};
+use tongyou_transport::Event as LinkEvent;
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::event::{Ask, Event, Granted};
+use crate::fanout::{Fanout, Links};
+use crate::render::{SharedSlot, Wanted};
+
+/// Ticks a second: the display rate of a common headset.
+const TICK_HZ: f64 = 72.0;
+/// How long a link has to flush its last control messages before it is closed.
+const CLOSE_GRACE: Duration = Duration::from_millis(300);
+
+/// The tick thread's state.
+pub(crate) struct Tick {
+    pub(crate) registry: Registry,
+    pub(crate) fanout: Fanout,
+    pub(crate) clock: Clock,
+    pub(crate) slot: SharedSlot,
+    pub(crate) capacity: u16,
+    links: Links,
+    closing: BTreeMap<LinkId, Closing>,
+}
+
+/// A link that is closed once its last messages had time to leave.
+struct Closing {
+    at: tongyou_protocol::ServerTime,
+    code: u32,
+    reason: String,
+}
+
+impl Tick {
+    pub(crate) fn new(registry: Registry, fanout: Fanout, clock: Clock, slot: SharedSlot, capacity: u16) -> Self {
+        Self {
+            registry,
+            fanout,
+            clock,
+            slot,
+            capacity,
+            links: BTreeMap::new(),
+            closing: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until it is told to stop or nobody can send events any more.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / TICK_HZ));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                // The tick goes first: a flood of events must not hold back time.
+                biased;
+                _ = ticks.tick() => self.tick(),
+                event = events.recv() => match event {
+                    Some(Event::Stop { reason, done }) => {
+                        self.stop(&reason).await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(event) => self.handle(event),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let ticks = self.registry.tick(now);
+        self.drain();
+        self.fanout.sync(now, &ticks);
+        self.fanout.send(now, &self.links);
+        let quality = self.fanout.quality(now);
+        self.slot.put(Wanted { ticks, quality });
+        while let Some((link, _)) = self.closing.iter().find(|(_, c)| c.at <= now).map(|(l, c)| (*l, c.at)) {
+            self.close_now(link);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Connected { link, handle } => {
+                let info = handle.info();
+                debug!("link {}: {:?} from {}", link.0, info.kind, info.peer);
+                self.links.insert(link, handle);
+                self.registry.handle(
+                    now,
+                    link,
+                    Input::Connected {
+                        address: info.peer.ip(),
+                    },
+                );
+            }
+            Event::Link { link, at, event } => match event {
+                LinkEvent::Control(bytes) => self.registry.handle(at, link, Input::Control(&bytes)),
+                LinkEvent::Datagram(bytes) => self.registry.handle(at, link, Input::Datagram(&bytes)),
+                LinkEvent::FrameSent { id, .. } => self.fanout.finished(now, link, id, true),
+                LinkEvent::FrameExpired { id } => self.fanout.finished(now, link, id, false),
+                LinkEvent::Closed { code, reason } => {
+                    debug!("link {} closed: {reason} ({code:#x})", link.0);
+                    self.forget(link);
+                    self.registry.handle(at, link, Input::Disconnected);
+                }
+                // The transport refuses frames from headsets.
+                LinkEvent::Frame(_) => {}
+            },
+            Event::Encoded { key, frames } => {
+                self.fanout.offer(now, key, &frames);
+                self.fanout.send(now, &self.links);
+            }
+            Event::Ask(ask) => self.answer(ask),
+            Event::Stop { .. } => {}
+        }
+        self.drain();
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        let now = self.clock.now();
+        // Who asked may have gone away; then the answer has no reader.
+        match ask {
+            Ask::Sessions(answer) => drop(answer.send(self.registry.sessions(now))),
+            Ask::Create { tour, answer } => {
+                let created = self.registry.create_session(now, &tour, Some(self.capacity));
+                drop(answer.send(created.and_then(|code| self.granted(code))));
+            }
+            Ask::Grant { code, answer } => drop(answer.send(self.granted(code))),
+        }
+    }
+
+    fn granted(&mut self, code: tongyou_protocol::SessionCode) -> Result<Granted, tongyou_session::Error> {
+        let grant = self.registry.issue_grant(self.clock.now(), code)?;
+        Ok(Granted { code, grant })
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.registry.poll_output(self.clock.now()) {
+            match output {
+                Output::Control { link, message } => {
+                    let Some(handle) = self.links.get(&link) else { continue };
+                    if let Err(e) = handle.send_control(message.to_bytes()) {
+                        // A headset that can not follow its control lane has lost the tour: it comes back anew.
+                        warn!("link {}: control message not sent: {e}", link.0);
+                        handle.close(1, "the control lane is full");
+                    }
+                }
+                Output::Datagram { link, bytes } => {
+                    if let Some(handle) = self.links.get(&link) {
+                        // Datagrams may be lost; the next one is newer.
+                        let _ = handle.send_datagram(bytes);
+                    }
+                }
+                Output::Close { link, code, reason } => {
+                    self.fanout.remove(link);
+                    let at = self.clock.now() + CLOSE_GRACE;
+                    self.closing.insert(
+                        link,
+                        Closing {
+                            at,
+                            code: code as u32,
+                            reason,
+                        },
+                    );
+                }
+                Output::Feedback { link, feedback } => self.fanout.feedback(self.clock.now(), link, &feedback),
+                Output::Skew {
+                    session,
+                    headset,
+                    report,
+                } => debug!(
+                    "session {}: headset {headset} applied change {} {} µs from the agreed instant, first picture {} µs",
+                    session.0, report.epoch, report.applied_us, report.presented_us
+                ),
+                Output::Log {
+                    level: Level::Debug,
+                    message,
+                } => debug!("{message}"),
+                Output::Log {
+                    level: Level::Info,
+                    message,
+                } => info!("{message}"),
+                Output::Log {
+                    level: Level::Warn,
+                    message,
+                } => warn!("{message}"),
+                Output::SessionEnded { session } => info!("session {} has ended", session.0),
+            }
+        }
+    }
+
+    fn forget(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.closing.remove(&link);
+        self.fanout.remove(link);
+    }
+
+    fn close_now(&mut self, link: LinkId) {
+        if let Some(closing) = self.closing.remove(&link)
+            && let Some(handle) = self.links.get(&link)
+        {
+            handle.close(closing.code, &closing.reason);
+        }
+    }
+
+    /// Ends every session, gives the last messages time to leave and closes every link.
+    async fn stop(&mut self, reason: &str) {
+        let now = self.clock.now();
+        for session in self.registry.sessions(now) {
+            // It was there a moment ago; if not, there is nothing to end.
+            let _ = self.registry.end_session(now, session.code);
+        }
+        self.drain();
+        if !self.links.is_empty() {
+            tokio::time::sleep(CLOSE_GRACE).await;
+        }
+        for handle in self.links.values() {
+            handle.close(0, reason);
+        }
+        self.slot.close();
+    }
+}
