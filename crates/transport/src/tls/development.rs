@@ -162,3 +162,101 @@ fn replace(path: &Path, bytes: &[u8], mut options: std::fs::OpenOptions) -> Resu
     file.sync_all().map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(dir: &Path) -> Vec<Vec<u8>> {
+        ["webtransport.crt", "webtransport.key", "page.crt", "page.key"]
+            .map(|file| std::fs::read(dir.join(file)).unwrap())
+            .into()
+    }
+
+    fn days(identity: &TlsIdentity) -> i64 {
+        let (_, certificate) = X509Certificate::from_der(&identity.chain[0]).unwrap();
+        (certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp()) / 86_400
+    }
+
+    #[test]
+    fn certificates_are_kept_until_they_end_and_then_rotated() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let make = |now| TlsIdentity::development(&["192.168.1.7".into()], dir.path(), now).unwrap();
+        let first = make(now);
+        assert_eq!(
+            (days(&first.webtransport), days(&first.page)),
+            (13, 390),
+            "browsers take 14 and 397 at most"
+        );
+        assert_ne!(first.webtransport.sha256(), first.page.sha256());
+        let again = make(now + DAY * 10);
+        assert_eq!(again.webtransport.sha256(), first.webtransport.sha256());
+        let rotated = make(now + DAY * 12);
+        assert_ne!(rotated.webtransport.sha256(), first.webtransport.sha256());
+        assert_eq!(rotated.page.sha256(), first.page.sha256(), "the page's lives longer");
+        assert_ne!(make(now + DAY * 380).page.sha256(), first.page.sha256());
+    }
+
+    #[test]
+    fn a_new_name_or_a_damaged_file_makes_a_new_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let first = TlsIdentity::development(&names(&["192.168.1.7", "tour.local"]), dir.path(), now).unwrap();
+        let fewer = TlsIdentity::development(&names(&["tour.local"]), dir.path(), now).unwrap();
+        assert_eq!(first.page.sha256(), fewer.page.sha256());
+        let moved = TlsIdentity::development(&names(&["192.168.1.8"]), dir.path(), now).unwrap();
+        assert_ne!(first.page.sha256(), moved.page.sha256());
+        std::fs::write(dir.path().join("page.key"), "not a key").unwrap();
+        let mended = TlsIdentity::development(&names(&["192.168.1.8"]), dir.path(), now).unwrap();
+        assert_ne!(mended.page.sha256(), moved.page.sha256());
+        let error = TlsIdentity::development(&names(&["dörf\u{0}"]), dir.path(), now).unwrap_err();
+        assert!(error.to_string().contains("dörf"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_are_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        TlsIdentity::development(&[], dir.path(), SystemTime::now()).unwrap();
+        for key in ["page.key", "webtransport.key"] {
+            let mode = std::fs::metadata(dir.path().join(key)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            4,
+            "nothing else is left behind"
+        );
+    }
+
+    #[test]
+    fn pem_is_checked_as_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let identities = TlsIdentity::development(&[], dir.path(), SystemTime::now()).unwrap();
+        let pem = files(dir.path());
+        let (chain, key, other_key) = (&pem[0], &pem[1], &pem[3]);
+        assert_eq!(
+            TlsIdentity::from_pem(chain, key).unwrap().sha256(),
+            identities.webtransport.sha256()
+        );
+        assert!(
+            TlsIdentity::from_pem(b"", key)
+                .unwrap_err()
+                .to_string()
+                .contains("certificate")
+        );
+        assert!(
+            TlsIdentity::from_pem(chain, b"")
+                .unwrap_err()
+                .to_string()
+                .contains("key")
+        );
+        assert!(
+            TlsIdentity::from_pem(chain, other_key).is_err(),
+            "a key that belongs to another certificate"
+        );
+    }
+}
