@@ -1,0 +1,371 @@
+// One vantage as the headset draws it: the six faces of its newest complete set, warped by depth to the eye.
+import * as three from "three";
+import { ATLAS_COLUMNS, FACE_COUNT, FACES, type Vec3 } from "../wire/cube";
+import type { Tag } from "../wire/frame";
+import type { DecodedSet, DepthUpdate, Picture } from "../worker/messages";
+import { EDGE_NUMBERS, type FaceMesh, GRID, VERTEX_NUMBERS } from "./mesh";
+import { EDGE_VERTEX, FRAGMENT, GRID_VERTEX } from "./shader";
+
+const PARTS = ["surface", "sheet", "backdrop", "edges"] as const;
+type Part = (typeof PARTS)[number];
+
+/** Extra angle within which a face is drawn: near things move by more than the eye's offset suggests. */
+const CULL_SLACK = 0.35;
+const HALF_DIAGONAL_OF_FACE = Math.atan(Math.SQRT2);
+
+type Uniforms = Record<string, { value: unknown }>;
+
+interface FaceObjects {
+  readonly axis: three.Vector3;
+  readonly meshes: Record<Part, three.Mesh<three.BufferGeometry, three.ShaderMaterial>>;
+}
+
+/** The textures of one picture; two of them take turns, so that the one on show is never half new. */
+interface Pictures {
+  readonly luma: three.DataTexture;
+  readonly chromaA: three.DataTexture;
+  readonly chromaB: three.DataTexture;
+  readonly frame: three.Texture;
+}
+
+export class Layer {
+  readonly object = new three.Group();
+  /** `vantageKey` of what it shows. */
+  readonly key: number;
+  #tag: Tag | null = null;
+  readonly #renderer: three.WebGLRenderer;
+  readonly #faces: FaceObjects[];
+  readonly #shared: Uniforms;
+  #front = newPictures();
+  #back = newPictures();
+  #depth: three.DataArrayTexture | null = null;
+  #samples: (Uint16Array | null)[] = Array.from({ length: FACE_COUNT }, () => null);
+  /** Faces whose depth has arrived but is not shown yet. */
+  #newFaces = new Map<number, DepthUpdate["faces"][number]>();
+  #newDepthSize = 0;
+  #next: { tag: Tag; picture: Picture } | null = null;
+  #steps: (() => void)[] = [];
+  #openFrame: VideoFrame | null = null;
+
+  constructor(renderer: three.WebGLRenderer, key: number) {
+    this.#renderer = renderer;
+    this.key = key;
+    this.#shared = {
+      point: { value: new three.Vector3() },
+      depthScale: { value: 1 },
+      halfTangent: { value: 1 },
+      depthSize: { value: 512 },
+      faceSize: { value: 512 },
+      depth: { value: null },
+      luma: { value: null },
+      chromaA: { value: null },
+      chromaB: { value: null },
+      format: { value: 0 },
+      share: { value: new three.Vector2(0, 1) },
+      brightness: { value: 1 },
+    };
+    this.#faces = FACES.map((_, i) => newFace(i, this.#shared));
+    for (const face of this.#faces) for (const part of PARTS) this.object.add(face.meshes[part]);
+    this.object.visible = false;
+  }
+
+  /** The set on show. */
+  get tag(): Tag | null {
+    return this.#tag;
+  }
+
+  /** Takes a complete set; the newest wins, depth of those in between is kept. */
+  push(set: DecodedSet): void {
+    for (const face of set.depth.faces) this.#newFaces.set(face.face, face);
+    this.#newDepthSize = set.depth.size;
+    closePicture(this.#next?.picture);
+    this.#next = { tag: set.tag, picture: set.picture };
+  }
+
+  /**
+   * Uploads a part of what has arrived, at most about `budgetMs` of it, at least one step. Returns the tag of the set
+   * that is on show from now on, if one has become so.
+   */
+  work(budgetMs: number): Tag | null {
+    const until = performance.now() + budgetMs;
+    const before = this.#tag;
+    do {
+      if (this.#steps.length === 0 && !this.#plan()) break;
+      this.#steps.shift()?.();
+    } while (performance.now() < until);
+    return this.#tag === before ? null : this.#tag;
+  }
+
+  /** Whether everything that has arrived is on show. */
+  get idle(): boolean {
+    return this.#steps.length === 0 && this.#next === null;
+  }
+
+  /** Draws only the faces that a view around `forward` with this half angle can see. */
+  cull(forward: three.Vector3, halfAngle: number): void {
+    for (const { axis, meshes } of this.#faces) {
+      const visible = axis.angleTo(forward) < halfAngle + HALF_DIAGONAL_OF_FACE + CULL_SLACK;
+      for (const part of PARTS) meshes[part].visible = visible;
+    }
+  }
+
+  /** The pixels whose noise is within `from..to` are drawn. */
+  set share([from, to]: readonly [number, number]) {
+    (this.#shared.share as { value: three.Vector2 }).value.set(from, to);
+  }
+
+  set brightness(value: number) {
+    (this.#shared.brightness as { value: number }).value = value;
+  }
+
+  /** Inverse depth seen in a direction from the rendered point, with what is needed to turn it into metres. */
+  get depthView(): { tag: Tag; size: number; samples: readonly (Uint16Array | null)[] } | null {
+    return this.#tag && this.#depth
+      ? { tag: this.#tag, size: this.#depth.image.width, samples: this.#samples }
+      : null;
+  }
+
+  dispose(): void {
+    closePicture(this.#next?.picture);
+    this.#openFrame?.close();
+    this.#openFrame = null;
+    this.#next = null;
+    this.#steps = [];
+    this.object.removeFromParent();
+    for (const { meshes } of this.#faces) {
+      for (const part of PARTS) {
+        meshes[part].geometry.dispose();
+        meshes[part].material.dispose();
+      }
+    }
+    for (const p of [this.#front, this.#back]) for (const t of Object.values(p)) (t as three.Texture).dispose();
+    this.#depth?.dispose();
+  }
+
+  /** Cuts the newest set into steps; the last one puts it on show. False where there is nothing to do. */
+  #plan(): boolean {
+    const next = this.#next;
+    if (!next) return false;
+    this.#next = null;
+    const { picture, tag } = next;
+    const to = this.#back;
+    const newFaces = [...this.#newFaces.values()];
+    this.#newFaces.clear();
+    const depthSize = this.#newDepthSize;
+    if (picture.format === "frame") {
+      this.#steps.push(() => {
+        to.frame.image = picture.frame;
+        to.frame.needsUpdate = true;
+        this.#renderer.initTexture(to.frame);
+        to.frame.image = null;
+        this.#openFrame?.close();
+        this.#openFrame = picture.frame;
+      });
+    } else {
+      const { width, height } = picture;
+      const [a, b] = picture.chroma;
+      const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+      this.#steps.push(() => this.#upload(to.luma, picture.y, width, height, three.RedFormat));
+      if (picture.format === "NV12" && a) {
+        this.#steps.push(() => this.#upload(to.chromaA, a, w, h, three.RGFormat));
+      } else if (a && b) {
+        this.#steps.push(() => {
+          this.#upload(to.chromaA, a, w, h, three.RedFormat);
+          this.#upload(to.chromaB, b, w, h, three.RedFormat);
+        });
+      }
+    }
+    // What is not on show yet may take one face at a time; what is changes in one go.
+    const show = (): void => this.#show(tag, picture);
+    if (this.#tag) {
+      this.#steps.push(() => {
+        for (const f of newFaces) this.#replaceFace(f, depthSize);
+        show();
+      });
+    } else {
+      for (const f of newFaces) this.#steps.push(() => this.#replaceFace(f, depthSize));
+      this.#steps.push(show);
+    }
+    return true;
+  }
+
+  #upload(
+    texture: three.DataTexture,
+    data: Uint8Array<ArrayBuffer>,
+    width: number,
+    height: number,
+    format: three.PixelFormat,
+  ): void {
+    if (texture.image.width !== width || texture.image.height !== height || texture.format !== format) {
+      texture.dispose();
+      texture.format = format;
+    }
+    texture.image = { data, width, height };
+    texture.needsUpdate = true;
+    this.#renderer.initTexture(texture);
+  }
+
+  #show(tag: Tag, picture: Picture): void {
+    [this.#front, this.#back] = [this.#back, this.#front];
+    const u = this.#shared as Record<string, { value: unknown }>;
+    const set = (name: string, value: unknown): void => {
+      const uniform = u[name];
+      if (uniform) uniform.value = value;
+    };
+    (u.point?.value as three.Vector3).set(...tag.point);
+    set("depthScale", 65_535 * tag.near);
+    set("halfTangent", tag.halfTangent);
+    set("format", picture.format === "frame" ? 2 : picture.format === "NV12" ? 1 : 0);
+    const width = picture.format === "frame" ? picture.frame.displayWidth : picture.width;
+    set("faceSize", width / ATLAS_COLUMNS);
+    set("luma", picture.format === "frame" ? this.#front.frame : this.#front.luma);
+    set("chromaA", this.#front.chromaA);
+    set("chromaB", this.#front.chromaB);
+    this.#tag = tag;
+  }
+
+  #replaceFace({ face, samples, mesh }: DepthUpdate["faces"][number], size: number): void {
+    const objects = this.#faces[face];
+    if (!objects) return;
+    const depth = this.#depthTexture(size);
+    (depth.image.data as Uint16Array).set(samples, face * size * size);
+    depth.addLayerUpdate(face);
+    depth.needsUpdate = true;
+    this.#samples[face] = samples;
+    replaceGeometry(objects, mesh);
+  }
+
+  #depthTexture(size: number): three.DataArrayTexture {
+    if (this.#depth?.image.width === size) return this.#depth;
+    this.#depth?.dispose();
+    const depth = new three.DataArrayTexture(new Uint16Array(FACE_COUNT * size * size), size, size, FACE_COUNT);
+    depth.format = three.RedIntegerFormat;
+    depth.type = three.UnsignedShortType;
+    depth.internalFormat = "R16UI";
+    depth.unpackAlignment = 2;
+    depth.needsUpdate = true;
+    this.#depth = depth;
+    for (const [name, value] of [["depth", depth] as const, ["depthSize", size] as const]) {
+      const uniform = this.#shared[name];
+      if (uniform) uniform.value = value;
+    }
+    return depth;
+  }
+}
+
+/** Where a ray from `origin` (near the rendered point) meets the layer, stop-local metres; `null` for sky. */
+export function raycast(layer: Layer, origin: three.Vector3, direction: three.Vector3): three.Vector3 | null {
+  const view = layer.depthView;
+  if (!view) return null;
+  const p = new three.Vector3();
+  let before = 0;
+  // Steps grow with the distance, as the error of what is behind an edge does.
+  for (let t = 0.2; t < 650; before = t, t *= 1.02) {
+    p.copy(direction).multiplyScalar(t).add(origin);
+    if (!isBehind(view, p)) continue;
+    let [low, high] = [before, t];
+    for (let i = 0; i < 12; i++) {
+      const middle = (low + high) / 2;
+      p.copy(direction).multiplyScalar(middle).add(origin);
+      if (isBehind(view, p)) high = middle;
+      else low = middle;
+    }
+    return p.copy(direction).multiplyScalar(high).add(origin);
+  }
+  return null;
+}
+
+function isBehind(view: NonNullable<Layer["depthView"]>, p: three.Vector3): boolean {
+  const d: Vec3 = [p.x - view.tag.point[0], p.y - view.tag.point[1], p.z - view.tag.point[2]];
+  const most = Math.max(Math.abs(d[0]), Math.abs(d[1]), Math.abs(d[2]));
+  const index = FACES.findIndex((f) => f.forward[0] * d[0] + f.forward[1] * d[1] + f.forward[2] * d[2] === most);
+  const face = FACES[index];
+  const samples = view.samples[index];
+  if (!face || !samples) return false;
+  const along = (v: Vec3): number => v[0] * d[0] + v[1] * d[1] + v[2] * d[2];
+  const toTexel = (c: number): number =>
+    Math.max(0, Math.min(view.size - 1, Math.floor((c / (most * view.tag.halfTangent) * 0.5 + 0.5) * view.size)));
+  const texel = samples[toTexel(-along(face.up)) * view.size + toTexel(along(face.right))] ?? 0;
+  return texel > 0 && most >= (65_535 * view.tag.near) / texel;
+}
+
+function newFace(index: number, shared: Uniforms): FaceObjects {
+  const face = FACES[index] ?? FACES[0];
+  const [r, u, f] = [face.right, face.up, face.forward];
+  const own: Uniforms = {
+    worldFromFace: { value: new three.Matrix3(r[0], -u[0], f[0], r[1], -u[1], f[1], r[2], -u[2], f[2]) },
+    face: { value: index },
+    faceOrigin: { value: new three.Vector2(index % ATLAS_COLUMNS, Math.floor(index / ATLAS_COLUMNS)) },
+  };
+  const mesh = (part: Part): three.Mesh<three.BufferGeometry, three.ShaderMaterial> => {
+    const m = new three.Mesh(
+      new three.BufferGeometry(),
+      new three.ShaderMaterial({
+        glslVersion: three.GLSL3,
+        defines: { PART: PARTS.indexOf(part) },
+        vertexShader: part === "edges" ? EDGE_VERTEX : GRID_VERTEX,
+        fragmentShader: FRAGMENT,
+        uniforms: { ...shared, ...own },
+        side: three.DoubleSide,
+        toneMapped: false,
+      }),
+    );
+    m.frustumCulled = false;
+    m.matrixAutoUpdate = false;
+    // Nearest first, so that what is hidden is not shaded.
+    m.renderOrder = { edges: -14, surface: -13, sheet: -12, backdrop: -11 }[part];
+    return m;
+  };
+  return {
+    axis: new three.Vector3(...f),
+    meshes: { surface: mesh("surface"), sheet: mesh("sheet"), backdrop: mesh("backdrop"), edges: mesh("edges") },
+  };
+}
+
+function replaceGeometry({ meshes }: FaceObjects, mesh: FaceMesh): void {
+  const grid = new three.BufferAttribute(mesh.vertices, VERTEX_NUMBERS);
+  const last = GRID - 1;
+  const backdrop = new Uint16Array([0, last * GRID, last, last, last * GRID, GRID * GRID - 1]);
+  for (const [part, index] of [
+    ["surface", mesh.surface],
+    ["sheet", mesh.sheet],
+    ["backdrop", backdrop],
+  ] as const) {
+    const { geometry } = meshes[part];
+    geometry.dispose();
+    geometry.setAttribute("grid", grid);
+    geometry.setIndex(new three.BufferAttribute(index, 1));
+    geometry.setDrawRange(0, index.length);
+  }
+  const { geometry } = meshes.edges;
+  const cells = mesh.edges.length / (4 * EDGE_NUMBERS);
+  geometry.dispose();
+  geometry.setAttribute("edge", new three.BufferAttribute(mesh.edges, EDGE_NUMBERS));
+  geometry.setIndex(new three.BufferAttribute(quadIndices(cells), 1));
+  geometry.setDrawRange(0, cells * 6);
+}
+
+function quadIndices(cells: number): Uint16Array<ArrayBuffer> {
+  const out = new Uint16Array(cells * 6);
+  for (let c = 0; c < cells; c++) out.set([4 * c, 4 * c + 2, 4 * c + 1, 4 * c + 1, 4 * c + 2, 4 * c + 3], c * 6);
+  return out;
+}
+
+function newPictures(): Pictures {
+  const plane = (): three.DataTexture => {
+    const t = new three.DataTexture(new Uint8Array(4), 1, 1, three.RedFormat);
+    t.minFilter = three.LinearFilter;
+    t.magFilter = three.LinearFilter;
+    t.unpackAlignment = 1;
+    return t;
+  };
+  const frame = new three.Texture();
+  frame.flipY = false;
+  frame.generateMipmaps = false;
+  frame.minFilter = three.LinearFilter;
+  return { luma: plane(), chromaA: plane(), chromaB: plane(), frame };
+}
+
+function closePicture(picture: Picture | undefined): void {
+  if (picture?.format === "frame") picture.frame.close();
+}

@@ -1,0 +1,133 @@
+// The shaders of the warp. Face space: x to the right of the picture, y down, z along the face's axis, metres from the
+// rendered point; the place of a point in the picture is its projection there, so it needs no texture coordinates.
+
+const COMMON = /* glsl */ `
+precision highp float;
+precision highp int;
+uniform mat3 worldFromFace;
+uniform vec3 point;
+/** Inverse depth is depthScale / z. */
+uniform float depthScale;
+uniform float halfTangent;
+uniform float depthSize;
+const float FAR = 12000.0;
+
+float distanceOf(float d) {
+  return d < 0.5 ? FAR : min(depthScale / d, FAR);
+}
+
+/** Direction with z = 1 through a grid vertex; grid vertices lie on texel centres. */
+vec3 gridDirection(float column, float row) {
+  vec2 texel = floor(vec2(column, row) * (depthSize - 1.0) / 127.0 + 0.5) + 0.5;
+  return vec3((texel / depthSize * 2.0 - 1.0) * halfTangent, 1.0);
+}
+
+vec4 project(vec3 inFace) {
+  return projectionMatrix * (viewMatrix * modelMatrix * vec4(point + worldFromFace * inFace, 1.0));
+}
+`;
+
+/** Surface, sheet and backdrop: `PART` is 0, 1, 2. */
+export const GRID_VERTEX = /* glsl */ `
+${COMMON}
+in vec4 grid;
+out vec3 inFace;
+out vec2 source;
+void main() {
+  float column = float(gl_VertexID & 127);
+  float row = float(gl_VertexID >> 7);
+#if PART == 0
+  float z = distanceOf(grid.x);
+#elif PART == 1
+  float z = distanceOf(grid.y);
+#else
+  float z = FAR * 1.2;
+#endif
+  inFace = gridDirection(column, row) * z;
+  // Affine in the picture, so it is interpolated as value · z over z.
+  source = gridDirection(grid.z, grid.w).xy * z;
+  gl_Position = project(inFace);
+}
+`;
+
+/** The near part of cut cells. */
+export const EDGE_VERTEX = /* glsl */ `
+${COMMON}
+in vec4 edge;
+out vec3 inFace;
+out float sheetDepth;
+void main() {
+  int index = int(edge.x + 0.5);
+  float z = distanceOf(edge.y);
+  inFace = gridDirection(float(index & 127), float(index >> 7)) * z;
+  sheetDepth = edge.z * z;
+  gl_Position = project(inFace);
+}
+`;
+
+/** Edges are `PART` 3. */
+export const FRAGMENT = /* glsl */ `
+precision highp float;
+precision highp int;
+precision highp usampler2DArray;
+uniform float halfTangent;
+uniform float depthScale;
+uniform float depthSize;
+uniform int face;
+uniform vec2 faceOrigin;
+uniform float faceSize;
+uniform usampler2DArray depth;
+uniform sampler2D luma;
+uniform sampler2D chromaA;
+uniform sampler2D chromaB;
+/** 0: Y, U, V. 1: Y, UV. 2: RGBA in luma. */
+uniform int format;
+/** Screen-door cross-fade: the part of the pixels that this layer has, from one end or the other. */
+uniform vec2 share;
+uniform float brightness;
+in vec3 inFace;
+#if PART == 1
+in vec2 source;
+#elif PART == 3
+in float sheetDepth;
+#endif
+out vec4 color;
+
+float noise(vec2 at) {
+  return fract(52.9829189 * fract(dot(at, vec2(0.06711056, 0.00583715))));
+}
+
+float depthAt(vec2 place) {
+  return float(texelFetch(depth, ivec3(clamp(place, 0.0, 0.9999) * depthSize, face), 0).r);
+}
+
+bool isBefore(float d, float background) {
+  return d > background + max(4.0, 0.05 * background);
+}
+
+vec3 picture(vec2 place) {
+  // One luma pixel from the border of the face: neither luma nor chroma takes from the neighbour in the atlas.
+  vec2 inner = clamp(place, 1.0 / faceSize, 1.0 - 1.0 / faceSize);
+  vec2 at = (faceOrigin + inner) / vec2(3.0, 2.0);
+  if (format == 2) return texture(luma, at).rgb;
+  float y = (texture(luma, at).r - 16.0 / 255.0) * (255.0 / 219.0);
+  vec2 c = format == 0 ? vec2(texture(chromaA, at).r, texture(chromaB, at).r) : texture(chromaA, at).rg;
+  c = (c - 128.0 / 255.0) * (255.0 / 224.0);
+  return clamp(vec3(y + 1.5748 * c.y, y - 0.1873 * c.x - 0.4681 * c.y, y + 1.8556 * c.x), 0.0, 1.0);
+}
+
+void main() {
+  if (share.x > 0.0 || share.y < 1.0) {
+    float n = noise(gl_FragCoord.xy);
+    if (n < share.x || n >= share.y) discard;
+  }
+  vec2 place = inFace.xy / (inFace.z * halfTangent) * 0.5 + 0.5;
+#if PART == 1
+  float background = inFace.z > 11990.0 ? 0.0 : depthScale / inFace.z;
+  if (isBefore(depthAt(place), background)) place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
+#elif PART == 3
+  if (!isBefore(depthAt(place), sheetDepth / inFace.z)) discard;
+#endif
+  color = vec4(picture(place) * brightness, 1.0);
+}
+`;

@@ -1,0 +1,126 @@
+// The layers on stage: the one on show, the one before it while they cross-fade, and those being prepared.
+import * as three from "three";
+import { Layer } from "../layer/layer";
+import type { Tag } from "../wire/frame";
+import type { DecodedSet } from "../worker/messages";
+import { vantageKey } from "../worker/messages";
+
+/** Milliseconds of a display frame that uploading may take. */
+const UPLOAD_BUDGET_MS = 3;
+const UP = new three.Vector3(0, 1, 0);
+
+export interface ShownSet {
+  readonly key: number;
+  readonly tag: Tag;
+}
+
+export class Layers {
+  readonly object = new three.Group();
+  readonly #renderer: three.WebGLRenderer;
+  #layers = new Map<number, Layer>();
+  #shown: Layer | null = null;
+  #leaving: Layer | null = null;
+  #fadeFromMs = 0;
+  #fadeMs = 0;
+  /** What the eye stood at and looked along in the layer that leaves. */
+  #leftAt = { point: new three.Vector3(), yaw: 0 };
+
+  constructor(renderer: three.WebGLRenderer) {
+    this.#renderer = renderer;
+  }
+
+  push(set: DecodedSet): void {
+    const key = vantageKey(set.tag);
+    let layer = this.#layers.get(key);
+    if (!layer) {
+      layer = new Layer(this.#renderer, key);
+      this.#layers.set(key, layer);
+      this.object.add(layer.object);
+    }
+    layer.push(set);
+  }
+
+  get shown(): Layer | null {
+    return this.#shown;
+  }
+
+  get fading(): boolean {
+    return this.#leaving !== null;
+  }
+
+  /** The tag of the newest set of a vantage that could be shown now. */
+  ready(key: number): Tag | null {
+    return this.#layers.get(key)?.tag ?? null;
+  }
+
+  /** Shows another vantage, if a set of it is there. `yaw` and `newYaw`: headings of the view before and after. */
+  show(key: number, nowMs: number, fadeMs: number, yaw: number, newYaw: number): boolean {
+    const layer = this.#layers.get(key);
+    if (!layer?.tag) return false;
+    if (layer === this.#shown) return true;
+    this.#finishFade();
+    this.#leaving = this.#shown;
+    this.#shown = layer;
+    this.#fadeFromMs = nowMs;
+    this.#fadeMs = fadeMs;
+    layer.object.visible = true;
+    layer.object.position.set(0, 0, 0);
+    layer.object.rotation.set(0, 0, 0);
+    if (this.#leaving?.tag) {
+      this.#leftAt.point.set(...this.#leaving.tag.point);
+      this.#leftAt.yaw = newYaw - yaw;
+    }
+    return true;
+  }
+
+  /** Gives back a layer that is not needed any more. */
+  forget(key: number): void {
+    const layer = this.#layers.get(key);
+    if (!layer || layer === this.#shown || layer === this.#leaving) return;
+    layer.dispose();
+    this.#layers.delete(key);
+  }
+
+  get keys(): number[] {
+    return [...this.#layers.keys()];
+  }
+
+  /** Once per display frame, before drawing: uploads, cross-fade, culling. Returns the sets that became visible. */
+  update(nowMs: number, view: { forward: three.Vector3; halfAngle: number }, brightness: number): ShownSet[] {
+    const became: ShownSet[] = [];
+    for (const [key, layer] of this.#layers) {
+      const tag = layer.work(UPLOAD_BUDGET_MS);
+      if (tag) became.push({ key, tag });
+    }
+    const shown = this.#shown;
+    if (!shown?.tag) return became;
+    const part = this.#fadeMs > 0 ? Math.min(1, (nowMs - this.#fadeFromMs) / this.#fadeMs) : 1;
+    if (part >= 1) this.#finishFade();
+    shown.share = [0, this.#leaving ? part : 1];
+    shown.brightness = brightness;
+    shown.cull(view.forward, view.halfAngle);
+    if (this.#leaving) {
+      const { point, yaw } = this.#leftAt;
+      const { object } = this.#leaving;
+      object.rotation.y = yaw;
+      object.position.set(...shown.tag.point).sub(point.clone().applyAxisAngle(UP, yaw));
+      this.#leaving.share = [part, 1];
+      this.#leaving.brightness = brightness;
+      this.#leaving.cull(view.forward.clone().applyAxisAngle(UP, -yaw), view.halfAngle);
+    }
+    return became;
+  }
+
+  clear(): void {
+    for (const layer of this.#layers.values()) layer.dispose();
+    this.#layers.clear();
+    this.#shown = null;
+    this.#leaving = null;
+  }
+
+  #finishFade(): void {
+    if (!this.#leaving) return;
+    this.#leaving.object.visible = false;
+    this.#leaving = null;
+  }
+}

@@ -1,0 +1,137 @@
+// The place that the page draws: camera, layers, people. It presents every display frame, whatever the network does.
+import * as three from "three";
+import { clientUsOf, nowUs } from "../clock/now";
+import type { DecodedSet } from "../worker/messages";
+import { Layers, type ShownSet } from "./layers";
+import { FlatView } from "./view";
+
+/** Two crossfades: walking, and a change of stop. */
+export const CELL_FADE_MS = 350;
+export const STOP_FADE_MS = 200;
+/** A prediction beyond one frame of a slow display helps nobody. */
+const MAX_AHEAD_US = 17_000;
+const RING = 600;
+
+export interface FrameInfo {
+  readonly nowMs: number;
+  readonly deltaS: number;
+  /** When this frame is expected to be seen, client time. */
+  readonly displayedAtUs: number;
+  readonly xr: XRFrame | null;
+}
+
+export interface StageEvents {
+  /** Before drawing. */
+  frame(info: FrameInfo): void;
+  /** After the drawing commands of a frame were given. */
+  drawn(info: FrameInfo): void;
+  shown(set: ShownSet): void;
+}
+
+export class Stage {
+  readonly renderer: three.WebGLRenderer;
+  readonly scene = new three.Scene();
+  readonly camera = new three.PerspectiveCamera(75, 1, 0.05, 20_000);
+  /** What the wearer's room hangs in: moved so that the head is at the eye point. */
+  readonly rig = new three.Group();
+  readonly layers: Layers;
+  readonly view = new FlatView();
+  presentedFrames = 0;
+  /** Milliseconds between frames and of CPU within them, the last 600. */
+  readonly intervalsMs: number[] = [];
+  readonly cpuMs: number[] = [];
+  /** 0 black … 1 as rendered. */
+  brightness = 1;
+  readonly #events: StageEvents;
+  #lastMs = 0;
+
+  constructor(canvas: HTMLCanvasElement, events: StageEvents) {
+    this.#events = events;
+    this.renderer = new three.WebGLRenderer({ canvas, antialias: false, alpha: false, powerPreference: "high-performance" });
+    this.renderer.setClearColor(0x0d1220, 1);
+    this.renderer.xr.enabled = true;
+    this.renderer.xr.setReferenceSpaceType("local-floor");
+    this.renderer.sortObjects = true;
+    this.layers = new Layers(this.renderer);
+    this.scene.add(this.layers.object, this.rig);
+    this.rig.add(this.camera);
+    new ResizeObserver(() => this.#resize()).observe(canvas);
+    this.#resize();
+    this.renderer.setAnimationLoop((time, frame) => this.#frame(time, frame ?? null));
+  }
+
+  push(set: DecodedSet): void {
+    this.layers.push(set);
+  }
+
+  /** The rendered point of what is on show: where everyone's eye is, but for their own movement. */
+  get point(): three.Vector3 {
+    const tag = this.layers.shown?.tag;
+    return tag ? new three.Vector3(...tag.point) : new three.Vector3();
+  }
+
+  get inXr(): boolean {
+    return this.renderer.xr.isPresenting;
+  }
+
+  /** World transforms of the cameras that drew the last frame: one, or both eyes. */
+  get eyes(): three.PerspectiveCamera[] {
+    return this.inXr ? (this.renderer.xr.getCamera().cameras as three.PerspectiveCamera[]) : [this.camera];
+  }
+
+  #frame(time: number, xr: XRFrame | null): void {
+    const began = performance.now();
+    const interval = this.#lastMs > 0 ? time - this.#lastMs : 16;
+    this.#lastMs = time;
+    remember(this.intervalsMs, interval);
+    const ahead = Math.min(MAX_AHEAD_US, Math.max(0, interval * 1000));
+    const predicted = (xr as (XRFrame & { predictedDisplayTime?: number }) | null)?.predictedDisplayTime;
+    const displayedAtUs = Math.max(nowUs(), predicted ? clientUsOf(predicted) : clientUsOf(time) + ahead);
+    const info: FrameInfo = { nowMs: began, deltaS: Math.min(0.1, interval / 1000), displayedAtUs, xr };
+    this.#events.frame(info);
+    if (!this.inXr) this.#placeFlatCamera();
+    for (const shown of this.layers.update(began, this.#looking(), this.brightness)) this.#events.shown(shown);
+    if (!this.inXr) this.#placeFlatCamera();
+    this.renderer.render(this.scene, this.camera);
+    this.presentedFrames += 1;
+    this.#events.drawn(info);
+    remember(this.cpuMs, performance.now() - began);
+  }
+
+  #placeFlatCamera(): void {
+    this.rig.position.set(0, 0, 0);
+    this.rig.rotation.set(0, 0, 0);
+    this.camera.position.copy(this.point).add(this.view.offset);
+    this.camera.quaternion.copy(this.view.quaternion);
+    this.camera.updateMatrixWorld();
+  }
+
+  #looking(): { forward: three.Vector3; halfAngle: number } {
+    if (this.inXr) {
+      const camera = this.renderer.xr.getCamera();
+      return { forward: camera.getWorldDirection(new three.Vector3()), halfAngle: 1.1 };
+    }
+    const tan = Math.tan(three.MathUtils.degToRad(this.camera.fov) / 2);
+    return {
+      forward: this.camera.getWorldDirection(new three.Vector3()),
+      halfAngle: Math.atan(Math.hypot(tan, tan * this.camera.aspect)),
+    };
+  }
+
+  #resize(): void {
+    if (this.inXr) return;
+    const { clientWidth: w, clientHeight: h } = this.renderer.domElement;
+    if (w === 0 || h === 0) return;
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+    this.renderer.setSize(w, h, false);
+    this.camera.aspect = w / h;
+    // A tall window keeps its width of view.
+    this.camera.fov = w >= h ? 70 : Math.min(100, (2 * Math.atan(0.7 * (h / w)) * 180) / Math.PI);
+    this.camera.updateProjectionMatrix();
+  }
+}
+
+function remember(ring: number[], value: number): void {
+  ring.push(value);
+  if (ring.length > RING) ring.shift();
+}

@@ -1,0 +1,70 @@
+// What the server answers over HTTPS.
+import type { Address } from "./connection";
+
+export interface Words {
+  readonly zh: string;
+  readonly en: string;
+}
+
+export interface TourSummary {
+  readonly id: string;
+  readonly title: Words;
+  readonly notice: Words;
+  readonly stops: readonly Words[];
+}
+
+export interface SessionSummary {
+  readonly code: string;
+  readonly tour: string;
+  readonly title: Words;
+  readonly people: number;
+  readonly capacity: number;
+  readonly guide: string | null;
+  readonly guide_simulated: boolean;
+  readonly join_url: string;
+  readonly qr_svg: string;
+}
+
+export interface Grant {
+  readonly code: string;
+  readonly grant: string;
+  readonly join_url: string;
+  readonly qr_svg: string;
+}
+
+/** The server refused; the message is a sentence for a person. */
+export class ApiError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Where WebTransport is, and which certificate it has. */
+export async function connectAddress(): Promise<Address> {
+  const answer = await ask<{ path: string; port: number; certificate_sha256: string }>("GET", "/api/connect");
+  const hash = Uint8Array.from(atob(answer.certificate_sha256), (c) => c.charCodeAt(0));
+  if (hash.length !== 32) throw new Error(`the certificate's hash has ${hash.length} bytes`);
+  const host = location.hostname;
+  return { url: `https://${host}:${answer.port}${answer.path}`, certificateSha256: hash };
+}
+
+export const tours = (): Promise<TourSummary[]> => ask("GET", "/api/guide/tours");
+export const sessions = (): Promise<SessionSummary[]> => ask("GET", "/api/guide/sessions");
+export const startSession = (tour: string): Promise<Grant> => ask("POST", "/api/guide/sessions", { tour });
+export const leadSession = (code: string): Promise<Grant> =>
+  ask("POST", `/api/guide/sessions/${encodeURIComponent(code)}/grant`);
+
+async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(path, {
+    method,
+    cache: "no-store",
+    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+  });
+  const answer: unknown = await response.json().catch(() => null);
+  if (response.ok && answer !== null) return answer as T;
+  const said = (answer as { error?: unknown } | null)?.error;
+  throw new ApiError(response.status, typeof said === "string" ? said : `the server answered ${response.status}`);
+}

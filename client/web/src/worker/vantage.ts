@@ -1,0 +1,225 @@
+// Decodes the colour and the depth of one vantage and pairs them into complete sets.
+import type { Frame, Header } from "../wire/frame";
+import { DepthLane } from "./depth_lane";
+import { GroupQueue } from "./group";
+import { codecString } from "./h264";
+import type { DecodedSet, Picture } from "./messages";
+
+/** Bytes of the current group that are kept for a decoder that was taken away. */
+const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
+/** Attempts with one group before its successor is awaited. */
+const MAX_RESTARTS = 2;
+
+export interface VantageEvents {
+  set(set: DecodedSet): void;
+  /** A set has become complete (also when a newer one is shown instead). */
+  complete(header: Header): void;
+  trouble(message: string): void;
+}
+
+export class Vantage {
+  readonly key: number;
+  readonly #events: VantageEvents;
+  readonly #queue = new GroupQueue();
+  readonly #depth = new DepthLane();
+  readonly #headers = new Map<number, Header>();
+  #decoder: VideoDecoder | null = null;
+  #replay: Frame[] = [];
+  #replayBytes = 0;
+  #restartsOfGroup = 0;
+  #restarts = 0;
+  /** The newest picture that is not copied yet. */
+  #latest: VideoFrame | null = null;
+  #copying = false;
+  /** A copied picture whose depth has not arrived. */
+  #unpaired: { header: Header; picture: Picture } | null = null;
+  /** The newest set that was handed over: replays do not go back in time. */
+  #newest = -1;
+  #closed = false;
+
+  constructor(key: number, events: VantageEvents) {
+    this.key = key;
+    this.#events = events;
+  }
+
+  push(frame: Frame): void {
+    if (this.#closed) return;
+    if (frame.header.lane === "depth") {
+      this.#depth.push(frame);
+      this.#pair();
+      return;
+    }
+    for (const ready of this.#queue.push(frame)) this.#decode(ready);
+  }
+
+  get decodeQueue(): number {
+    return this.#decoder?.decodeQueueSize ?? 0;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  takeMissed(): number {
+    return this.#queue.takeMissed();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
+    this.#decoder = null;
+    this.#latest?.close();
+    this.#latest = null;
+    this.#dropUnpaired();
+    this.#replay = [];
+  }
+
+  #decode(frame: Frame): void {
+    if (frame.header.index === 0) {
+      this.#replay = [];
+      this.#replayBytes = 0;
+      this.#restartsOfGroup = 0;
+    }
+    if (this.#replayBytes < MAX_REPLAY_BYTES) {
+      this.#replay.push(frame);
+      this.#replayBytes += frame.payload.length;
+    }
+    this.#feed(frame);
+  }
+
+  #feed(frame: Frame): void {
+    const { header } = frame;
+    if (!this.#decoder || this.#decoder.state !== "configured") {
+      if (!header.keyframe || !this.#configure(frame)) return;
+    }
+    this.#headers.set(header.tag.set, header);
+    for (const old of this.#headers.keys()) {
+      if (this.#headers.size <= 512) break;
+      this.#headers.delete(old);
+    }
+    try {
+      this.#decoder?.decode(
+        new EncodedVideoChunk({
+          type: header.keyframe ? "key" : "delta",
+          timestamp: header.tag.set,
+          data: frame.payload as Uint8Array<ArrayBuffer>,
+        }),
+      );
+    } catch (error) {
+      this.#events.trouble(`decoding set ${header.tag.set}: ${String(error)}`);
+    }
+  }
+
+  #configure(frame: Frame): boolean {
+    const codec = codecString(frame.payload);
+    if (!codec) {
+      this.#events.trouble(`the keyframe of set ${frame.header.tag.set} has no sequence parameter set`);
+      return false;
+    }
+    const decoder = new VideoDecoder({
+      output: (picture) => this.#decoded(picture),
+      error: (error) => this.#failed(decoder, error),
+    });
+    decoder.configure({
+      codec,
+      codedWidth: frame.header.width,
+      codedHeight: frame.header.height,
+      optimizeForLatency: true,
+    });
+    this.#decoder = decoder;
+    return true;
+  }
+
+  /** A browser may take a decoder away at any time: another one is fed the current group again. */
+  #failed(decoder: VideoDecoder, error: DOMException): void {
+    if (this.#closed || this.#decoder !== decoder) return;
+    this.#decoder = null;
+    this.#restarts += 1;
+    this.#events.trouble(`a decoder stopped (${error.message}); it is started again`);
+    if (this.#restartsOfGroup >= MAX_RESTARTS) return;
+    this.#restartsOfGroup += 1;
+    for (const frame of this.#replay) this.#feed(frame);
+  }
+
+  #decoded(picture: VideoFrame): void {
+    const header = this.#headers.get(picture.timestamp);
+    if (this.#closed || !header || header.tag.set <= this.#newest) {
+      picture.close();
+      return;
+    }
+    if (this.#depth.has(header.dependsOn)) this.#events.complete(header);
+    this.#latest?.close();
+    this.#latest = picture;
+    if (!this.#copying) void this.#copyLatest();
+  }
+
+  /** One copy at a time; pictures that arrive meanwhile replace each other. */
+  async #copyLatest(): Promise<void> {
+    this.#copying = true;
+    while (this.#latest) {
+      const frame = this.#latest;
+      this.#latest = null;
+      const header = this.#headers.get(frame.timestamp);
+      try {
+        const picture = await copyPicture(frame);
+        if (this.#closed || !header) {
+          if (picture.format === "frame") picture.frame.close();
+          break;
+        }
+        // A picture whose depth is there replaces one that still waits; one without waits only if none does.
+        if (this.#depth.has(header.dependsOn) || !this.#unpaired) {
+          this.#dropUnpaired();
+          this.#unpaired = { header, picture };
+          this.#pair();
+        } else if (picture.format === "frame") picture.frame.close();
+      } catch (error) {
+        frame.close();
+        this.#events.trouble(`reading a decoded picture: ${String(error)}`);
+      }
+    }
+    this.#copying = false;
+  }
+
+  #pair(): void {
+    const waiting = this.#unpaired;
+    if (!waiting || !this.#depth.has(waiting.header.dependsOn)) return;
+    this.#unpaired = null;
+    this.#newest = waiting.header.tag.set;
+    this.#events.set({
+      tag: waiting.header.tag,
+      picture: waiting.picture,
+      depth: this.#depth.handOver(waiting.header.dependsOn),
+    });
+  }
+
+  #dropUnpaired(): void {
+    if (this.#unpaired?.picture.format === "frame") this.#unpaired.picture.frame.close();
+    this.#unpaired = null;
+  }
+}
+
+/** The planes of a picture; where the browser keeps it opaque (a hardware decoder), the picture itself. */
+async function copyPicture(frame: VideoFrame): Promise<Picture> {
+  const { format } = frame;
+  const width = frame.visibleRect?.width ?? frame.codedWidth;
+  const height = frame.visibleRect?.height ?? frame.codedHeight;
+  if (format !== "I420" && format !== "NV12") return { format: "frame", frame };
+  const half = { width: Math.ceil(width / 2), height: Math.ceil(height / 2) };
+  const lengths =
+    format === "I420"
+      ? [width * height, half.width * half.height, half.width * half.height]
+      : [width * height, 2 * half.width * half.height];
+  const strides = format === "I420" ? [width, half.width, half.width] : [width, 2 * half.width];
+  const bytes = new Uint8Array(lengths.reduce((a, b) => a + b, 0));
+  let offset = 0;
+  const layout = lengths.map((length, i) => {
+    const plane = { offset, stride: strides[i] ?? width };
+    offset += length;
+    return plane;
+  });
+  await frame.copyTo(bytes, { layout });
+  frame.close();
+  const planes = lengths.map((length, i) => bytes.subarray(layout[i]?.offset ?? 0, (layout[i]?.offset ?? 0) + length));
+  const [y, ...chroma] = planes;
+  return { format, width, height, y: y ?? bytes, chroma };
+}
