@@ -1,1 +1,76 @@
 //! The WGSL sources, embedded and validated.
+
+/// A shader module: the pieces of WGSL that make it up, and its entry points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shader {
+    /// Draws triangle ids into a multisampled target.
+    Raster,
+    /// Draws depth as the sun sees it.
+    Shadow,
+    /// Shades visibility samples and writes NV12 and depth.
+    Shade,
+}
+
+impl Shader {
+    /// Every module.
+    pub const ALL: [Self; 3] = [Self::Raster, Self::Shadow, Self::Shade];
+
+    /// The module's name, for labels and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raster => "raster",
+            Self::Shadow => "shadow",
+            Self::Shade => "shade",
+        }
+    }
+
+    /// The whole WGSL text of the module.
+    #[must_use]
+    pub fn source(self) -> String {
+        match self {
+            Self::Raster => ["enable primitive_index;\n", COMMON, RASTER].concat(),
+            Self::Shadow => [COMMON, SHADOW].concat(),
+            Self::Shade => [COMMON, SKY, TONE, LIGHT, SHADE].concat(),
+        }
+    }
+
+    /// Names of the module's entry points.
+    #[must_use]
+    pub const fn entry_points(self) -> &'static [&'static str] {
+        match self {
+            Self::Raster => &["vs_view", "fs_opaque", "fs_alpha"],
+            Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
+            Self::Shade => &["cs_shade"],
+        }
+    }
+}
+
+const COMMON: &str = include_str!("../wgsl/common.wgsl");
+const RASTER: &str = include_str!("../wgsl/raster.wgsl");
+const SHADOW: &str = include_str!("../wgsl/shadow.wgsl");
+const SKY: &str = include_str!("../wgsl/sky.wgsl");
+const TONE: &str = include_str!("../wgsl/tone.wgsl");
+const LIGHT: &str = include_str!("../wgsl/light.wgsl");
+const SHADE: &str = include_str!("../wgsl/shade.wgsl");
+
+#[cfg(test)]
+mod tests {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    use super::*;
+
+    #[test]
+    fn every_entry_point_is_there_and_valid() {
+        for shader in Shader::ALL {
+            let source = shader.source();
+            let module = naga::front::wgsl::parse_str(&source)
+                .unwrap_or_else(|e| panic!("{}: {}", shader.name(), e.emit_to_string(&source)));
+            Validator::new(ValidationFlags::all(), Capabilities::PRIMITIVE_INDEX)
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{}: {}", shader.name(), e.emit_to_string(&source)));
+            let found: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+            assert_eq!(found, shader.entry_points(), "{}", shader.name());
+        }
+    }
+}

@@ -1,1 +1,26 @@
-//! plan(scene, tick) -> RenderPlan (pure), then one GPU executor (wgpu).
+//! `plan(scenes, memory, tour time, requests) -> RenderPlan` (pure), then one GPU executor (wgpu).
+//!
+//! A caller keeps a [`Memory`] and loops: [`plan`] decides what has to be drawn, [`Executor::execute`] draws it and
+//! gives back one [`Frame`] per vantage: NV12 colour and planar depth.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod cull;
+mod error;
+mod gpu;
+mod lamps;
+mod light;
+mod nv12;
+mod pack;
+mod plan;
+mod prepare;
+mod store;
+mod view;
+
+pub use error::{Error, Result};
+pub use gpu::{Adapter, Config, Executor, Frame, Submission};
+pub use lamps::Lamp;
+pub use light::{ambient_sh, sky_gradient};
+pub use nv12::{nv12_len, rgb_from_nv12};
+pub use plan::{Memory, PlannedView, Refusal, RenderPlan, ScenePlan, VantagePlan, plan};
+pub use store::{SceneId, SceneStore};
+pub use view::{VantageKind, VantageRequest, View};

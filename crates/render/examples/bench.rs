@@ -1,0 +1,72 @@
+//! Draws panoramas of a square made of code and prints what a set costs, as JSON. With a folder as argument it also
+//! writes the pictures there.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark prints its result and stops when something is wrong"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use glam::Vec3;
+use tongyou_protocol::TourTime;
+use tongyou_render::{Config, Executor, Memory, VantageRequest, plan};
+
+/// Kernel ticks a second of `/proc/self/stat`.
+const TICKS: f64 = 100.0;
+
+fn main() {
+    let folder = std::env::args().nth(1).map(PathBuf::from);
+    let detail: u32 = std::env::var("DETAIL").map_or(12, |v| v.parse().unwrap());
+    let runs: u32 = std::env::var("RUNS").map_or(5, |v| v.parse().unwrap());
+    let scene = support::square(detail);
+    let triangles: usize = scene
+        .nodes
+        .iter()
+        .filter_map(|n| n.mesh)
+        .flat_map(|m| &scene.meshes[m].primitives)
+        .map(|p| p.indices.len() / 3)
+        .sum();
+    let mut executor = Executor::new(Config::default()).unwrap();
+    let id = executor.add_scene(&scene).unwrap();
+    let point = Vec3::new(3.0, 1.7, 6.0);
+    for (name, lighting) in [("day", support::day()), ("dusk", support::dusk())] {
+        let request = VantageRequest { force: true, ..support::panorama(id, point, lighting.clone()) };
+        let (first_plan, memory) =
+            plan(executor.scenes(), &Memory::default(), TourTime(0), std::slice::from_ref(&request));
+        let frame = executor.execute(&first_plan).unwrap().remove(0);
+        let depth = frame.depth.as_ref().unwrap();
+        let covered = depth.iter().filter(|d| **d > 0).count() as f64 / depth.len() as f64;
+        assert!((0.6..0.95).contains(&covered), "{covered} of the picture is not sky");
+        if let Some(folder) = &folder {
+            support::write_png(&folder.join(format!("{name}.png")), &support::rgb(&frame), frame.width, frame.height);
+            let flat = support::flat(id, point, Vec3::new(0.0, 9.0, -22.0), 1024, 768, lighting);
+            let flat = support::draw(&mut executor, &flat);
+            support::write_png(&folder.join(format!("{name}_flat.png")), &support::rgb(&flat), 1024, 768);
+        }
+        let (cpu, start) = (cpu_s(), Instant::now());
+        for _ in 0..runs {
+            let (p, _) = plan(executor.scenes(), &memory, TourTime(0), std::slice::from_ref(&request));
+            assert_eq!(executor.execute(&p).unwrap()[0].nv12, frame.nv12);
+        }
+        println!(
+            "{{\"adapter\":\"{}\",\"scene\":\"square\",\"light\":\"{name}\",\"triangles\":{triangles},\"covered\":{covered:.3},\
+             \"wall_ms_per_set\":{:.1},\"cpu_ms_per_set\":{:.1}}}",
+            executor.adapter(),
+            start.elapsed().as_secs_f64() * 1e3 / f64::from(runs),
+            (cpu_s() - cpu) * 1e3 / f64::from(runs),
+        );
+    }
+}
+
+/// Processor seconds of this process, all threads.
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+}

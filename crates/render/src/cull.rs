@@ -1,0 +1,117 @@
+//! Boxes and frusta.
+
+use glam::{Mat4, Vec3};
+
+use crate::View;
+
+/// An axis-aligned box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Aabb {
+    pub(crate) min: Vec3,
+    pub(crate) max: Vec3,
+}
+
+impl Aabb {
+    /// Contains nothing.
+    pub(crate) const EMPTY: Self = Self { min: Vec3::INFINITY, max: Vec3::NEG_INFINITY };
+
+    pub(crate) fn add(&mut self, p: Vec3) {
+        self.min = self.min.min(p);
+        self.max = self.max.max(p);
+    }
+
+    pub(crate) fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.min.cmpgt(self.max).any()
+    }
+
+    pub(crate) fn corners(&self) -> [Vec3; 8] {
+        std::array::from_fn(|i| {
+            let pick = |bit: usize, low: f32, high: f32| if i & bit == 0 { low } else { high };
+            Vec3::new(
+                pick(1, self.min.x, self.max.x),
+                pick(2, self.min.y, self.max.y),
+                pick(4, self.min.z, self.max.z),
+            )
+        })
+    }
+
+    /// The box around this one after a transform.
+    pub(crate) fn transformed(&self, m: &Mat4) -> Self {
+        let centre = m.transform_point3((self.min + self.max) * 0.5);
+        let half = (self.max - self.min) * 0.5;
+        let reach = m.x_axis.truncate().abs() * half.x
+            + m.y_axis.truncate().abs() * half.y
+            + m.z_axis.truncate().abs() * half.z;
+        Self { min: centre - reach, max: centre + reach }
+    }
+
+    /// The box around this one's way along a vector.
+    pub(crate) fn swept(&self, by: Vec3) -> Self {
+        self.union(Self { min: self.min + by, max: self.max + by })
+    }
+
+    /// Distance from a point to the nearest part of the box.
+    pub(crate) fn distance(&self, p: Vec3) -> f32 {
+        (self.min - p).max(p - self.max).max(Vec3::ZERO).length()
+    }
+}
+
+/// The half-spaces that a view sees: four through the eye, one at the near plane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frustum {
+    /// Inward normals.
+    normals: [Vec3; 5],
+    eye: Vec3,
+    near: f32,
+}
+
+impl Frustum {
+    pub(crate) fn new(view: &View, eye: Vec3, near: f32) -> Self {
+        let (right, up, forward) = (view.world_from_view.x_axis, view.world_from_view.y_axis, view.forward());
+        let (across, along) = (forward * view.half_tangent.x, forward * view.half_tangent.y);
+        Self { normals: [across + right, across - right, along + up, along - up, forward], eye, near }
+    }
+
+    /// Whether any part of the box may be seen. Never says no wrongly.
+    pub(crate) fn sees(&self, b: &Aabb) -> bool {
+        if b.is_empty() {
+            return false;
+        }
+        self.normals.iter().enumerate().all(|(i, n)| {
+            // The corner that lies furthest along the normal.
+            let corner = Vec3::select(n.cmpge(Vec3::ZERO), b.max, b.min) - self.eye;
+            corner.dot(*n) >= if i == 4 { self.near } else { 0.0 }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VantageKind;
+
+    #[test]
+    fn a_box_on_an_axis_is_seen_by_that_face_alone() {
+        let views = VantageKind::Panorama.views();
+        for (i, view) in views.iter().enumerate() {
+            let centre = view.forward() * 10.0 + Vec3::new(1.0, 2.0, 3.0);
+            let b = Aabb { min: centre - 0.5, max: centre + 0.5 };
+            for (j, other) in views.iter().enumerate() {
+                let sees = Frustum::new(other, Vec3::new(1.0, 2.0, 3.0), 0.1).sees(&b);
+                assert_eq!(sees, i == j, "box {i}, face {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_box_around_the_eye_is_seen_by_all() {
+        let b = Aabb { min: Vec3::splat(-3.0), max: Vec3::splat(3.0) };
+        for view in VantageKind::Panorama.views() {
+            assert!(Frustum::new(&view, Vec3::ZERO, 0.1).sees(&b));
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Carries out a plan: per vantage a shadow update, a visibility pass, a shading pass and a copy for the CPU, all
+//! vantages in one submission.
+
+use std::collections::BTreeMap;
+
+use glam::{UVec4, Vec3, Vec4};
+use tongyou_protocol::{TourTime, VantageId};
+use tongyou_scene::{Lighting, Scene};
+use wgpu::{
+    BindGroup, Buffer, BufferUsages, Color, CommandEncoder, CommandEncoderDescriptor, LoadOp, MapMode, Operations,
+    RenderPassColorAttachment, RenderPassDepthStencilAttachment, RenderPassDescriptor, StoreOp,
+};
+
+use super::device::{Adapter, Gpu};
+use super::layout;
+use super::pipelines::{Pipelines, group, raster_index};
+use super::scene::GpuScene;
+use super::shadow::{Casters, ShadowMap};
+use super::target::{Readback, Target};
+use crate::plan::{RenderPlan, ScenePlan, VantagePlan};
+use crate::prepare::Prepared;
+use crate::{Error, Result, SceneId, SceneStore, light};
+
+/// Vantages whose shadow maps are kept; the one that was drawn longest ago goes first.
+const KEPT_VANTAGES: usize = 16;
+
+/// How an [`Executor`] is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Which adapter to take.
+    pub adapter: Adapter,
+    /// Larger images are scaled down to this side in pixels; rounded down to a power of two, at least 64.
+    pub largest_image: u32,
+}
+
+/// Draws plans on one device. Not shared between threads; `plan` may run elsewhere with a clone of [`Self::scenes`].
+pub struct Executor {
+    gpu: Gpu,
+    pipelines: Pipelines,
+    largest_image: u32,
+    store: SceneStore,
+    scenes: Vec<GpuScene>,
+    targets: BTreeMap<(u32, u32), Target>,
+    vantages: BTreeMap<VantageId, Vantage>,
+    no_probes: wgpu::TextureView,
+    /// Counts submissions, to know which vantage was drawn longest ago.
+    submissions: u64,
+}
+
+/// A finished picture of one vantage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Whose picture.
+    pub vantage: VantageId,
+    /// The instant that it shows.
+    pub tour_time: TourTime,
+    /// Seen from here, in metres.
+    pub point: Vec3,
+    /// The near plane in metres.
+    pub near: f32,
+    /// Pixels across; a panorama is the atlas of `tongyou_protocol::cube`.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// The Y plane, then interleaved U and V; BT.709 limited range, sRGB transfer.
+    pub nv12: Vec<u8>,
+    /// `round(65535 near / z)` with planar z, 0 for the sky; face after face, rows top to bottom. `None` when it is
+    /// the same as in the vantage's last frame.
+    pub depth: Option<Vec<u16>>,
+    /// Linear factor before tone mapping.
+    pub exposure: f32,
+    /// The sky's light, see [`crate::ambient_sh`].
+    pub ambient_sh: [[f32; 3]; 9],
+}
+
+/// A plan on its way through the device. Give it to [`Executor::collect`].
+#[must_use = "frames come out of Executor::collect"]
+pub struct Submission {
+    index: Option<wgpu::SubmissionIndex>,
+    pending: Vec<Pending>,
+}
+
+struct Pending {
+    /// Everything but the pixels.
+    frame: Frame,
+    with_depth: bool,
+    readback: Readback,
+}
+
+/// What is kept for a vantage from set to set.
+struct Vantage {
+    uniform: Buffer,
+    group: BindGroup,
+    shadow_near: ShadowMap,
+    shadow_far: ShadowMap,
+    last_used: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { adapter: Adapter::Best, largest_image: 1024 }
+    }
+}
+
+impl Executor {
+    /// Opens a device and compiles the pipelines.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::NoDevice`], or [`Error::Gpu`] when the driver refuses a pipeline.
+    pub fn new(config: Config) -> Result<Self> {
+        let gpu = Gpu::new(config.adapter)?;
+        tracing::info!(adapter = %gpu.adapter, "renderer");
+        let (pipelines, no_probes) =
+            gpu.guarded("compiling pipelines", || Ok((Pipelines::new(&gpu), no_probes(&gpu))))?;
+        Ok(Self {
+            gpu,
+            pipelines,
+            largest_image: 1 << config.largest_image.clamp(64, 8192).ilog2(),
+            store: SceneStore::new(),
+            scenes: Vec::new(),
+            targets: BTreeMap::new(),
+            vantages: BTreeMap::new(),
+            no_probes,
+            submissions: 0,
+        })
+    }
+
+    /// Name, backend and driver of the adapter.
+    #[must_use]
+    pub fn adapter(&self) -> &str {
+        &self.gpu.adapter
+    }
+
+    /// The scenes to plan with.
+    #[must_use]
+    pub const fn scenes(&self) -> &SceneStore {
+        &self.store
+    }
+
+    /// Uploads a scene.
+    ///
+    /// # Errors
+    /// [`Error::SceneTooLarge`], [`Error::DanglingIndex`], [`Error::OutOfMemory`]; the executor stays usable.
+    pub fn add_scene(&mut self, scene: &Scene) -> Result<SceneId> {
+        let (prepared, geometry) = SceneStore::prepare(scene)?;
+        let gpu_scene = self.gpu.guarded("uploading a scene", || {
+            GpuScene::new(&self.gpu, &self.pipelines, scene, &prepared, &geometry, self.largest_image)
+        })?;
+        self.scenes.push(gpu_scene);
+        self.store.insert(prepared)
+    }
+
+    /// Draws a plan and waits for its frames, in the order of [`RenderPlan::vantages`].
+    ///
+    /// # Errors
+    /// See [`Self::submit`] and [`Self::collect`].
+    pub fn execute(&mut self, plan: &RenderPlan) -> Result<Vec<Frame>> {
+        let submission = self.submit(plan)?;
+        self.collect(submission)
+    }
+
+    /// Sends a plan to the device without waiting. Submissions are collected in their order.
+    ///
+    /// # Errors
+    /// [`Error::UnknownScene`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
+    pub fn submit(&mut self, plan: &RenderPlan) -> Result<Submission> {
+        if plan.vantages.is_empty() {
+            return Ok(Submission { index: None, pending: Vec::new() });
+        }
+        self.submissions += 1;
+        for scene in &plan.scenes {
+            let id = scene.scene;
+            let known = self.store.get(id).zip(self.scenes.get_mut(id.0 as usize));
+            let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
+            self.gpu.guarded("updating a scene", || gpu_scene.update(&self.gpu, prepared, scene))?;
+        }
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&CommandEncoderDescriptor { label: Some("plan") });
+        let mut pending = Vec::with_capacity(plan.vantages.len());
+        for vantage in &plan.vantages {
+            let scene = plan.scenes.get(vantage.scene).ok_or(Error::UnknownScene(u32::MAX))?;
+            pending.push(self.draw(&mut encoder, plan, scene, vantage)?);
+        }
+        let index = self.gpu.guarded("submitting", || {
+            let index = self.gpu.queue.submit([encoder.finish()]);
+            for p in &pending {
+                // What fails here shows when the range is taken.
+                p.readback.nv12.slice(..).map_async(MapMode::Read, |_| {});
+                if p.with_depth {
+                    p.readback.depths.slice(..).map_async(MapMode::Read, |_| {});
+                }
+            }
+            Ok(index)
+        })?;
+        self.forget_old();
+        Ok(Submission { index: Some(index), pending })
+    }
+
+    /// Waits for a submission and reads its frames.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Gpu`].
+    pub fn collect(&mut self, submission: Submission) -> Result<Vec<Frame>> {
+        let Some(index) = submission.index else { return Ok(Vec::new()) };
+        self.gpu.wait(index)?;
+        let mut frames = Vec::with_capacity(submission.pending.len());
+        for Pending { mut frame, with_depth, readback } in submission.pending {
+            frame.nv12 = read(&readback.nv12)?;
+            if with_depth {
+                frame.depth = Some(bytemuck::pod_collect_to_vec(&read(&readback.depths)?));
+            }
+            if let Some(target) = self.targets.get_mut(&(frame.width, frame.height)) {
+                target.give_back(readback);
+            }
+            frames.push(frame);
+        }
+        Ok(frames)
+    }
+
+    fn draw(
+        &mut self,
+        encoder: &mut CommandEncoder,
+        plan: &RenderPlan,
+        scene: &ScenePlan,
+        vantage: &VantagePlan,
+    ) -> Result<Pending> {
+        let id = scene.scene;
+        let known = self.store.get(id).zip(self.scenes.get(id.0 as usize));
+        let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
+        let (gpu, pipelines) = (&self.gpu, &self.pipelines);
+        let ambient_sh = light::ambient_sh(&vantage.lighting);
+        gpu.guarded("drawing a vantage", || {
+            let size = (vantage.width, vantage.height);
+            let target = self.targets.entry(size).or_insert_with(|| Target::new(gpu, size.0, size.1));
+            let kept = self.vantages.entry(vantage.vantage).or_insert_with(|| Vantage::new(gpu, pipelines));
+            kept.last_used = self.submissions;
+            let casters = Casters {
+                id,
+                prepared,
+                scene: gpu_scene,
+                world_from_nodes: &scene.world_from_nodes,
+                frame: &kept.group,
+            };
+            let mut frame = frame_uniform(vantage, gpu_scene, &ambient_sh);
+            let l = &vantage.lighting;
+            if l.sun != Vec3::ZERO {
+                let (near, far) = (&mut kept.shadow_near, &mut kept.shadow_far);
+                frame.shadow_near = near.update(gpu, pipelines, encoder, &casters, l.to_sun, vantage.point)?;
+                frame.shadow_far = far.update(gpu, pipelines, encoder, &casters, l.to_sun, vantage.point)?;
+                frame.shadow_texels = Vec4::new(near.texel_m(), far.texel_m(), 1.0, 0.0);
+            }
+            gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
+            raster(pipelines, encoder, target, kept, prepared, gpu_scene, vantage)?;
+            shade(gpu, pipelines, encoder, target, kept, gpu_scene, vantage, &self.no_probes);
+            Ok(Pending {
+                frame: empty_frame(plan, vantage, ambient_sh),
+                with_depth: vantage.depth,
+                readback: target.read_back(gpu, encoder, vantage.depth),
+            })
+        })
+    }
+
+    fn forget_old(&mut self) {
+        while self.vantages.len() > KEPT_VANTAGES {
+            let oldest = self.vantages.iter().min_by_key(|(_, v)| v.last_used).map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                self.vantages.remove(&id);
+            }
+        }
+    }
+}
+
+impl Vantage {
+    fn new(gpu: &Gpu, pipelines: &Pipelines) -> Self {
+        let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("frame"),
+            size: size_of::<layout::Frame>() as u64,
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let group = group(gpu, "frame", &pipelines.frame_layout, vec![uniform.as_entire_binding()]);
+        Self {
+            uniform,
+            group,
+            shadow_near: ShadowMap::new(gpu, pipelines, 1536, 56.0, 16.0),
+            shadow_far: ShadowMap::new(gpu, pipelines, 1024, 320.0, 64.0),
+            last_used: 0,
+        }
+    }
+}
+
+fn raster(
+    pipelines: &Pipelines,
+    encoder: &mut CommandEncoder,
+    target: &Target,
+    kept: &Vantage,
+    prepared: &Prepared,
+    scene: &GpuScene,
+    vantage: &VantagePlan,
+) -> Result<()> {
+    let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
+        label: Some("visibility"),
+        color_attachments: &[Some(RenderPassColorAttachment {
+            view: &target.visibility,
+            depth_slice: None,
+            resolve_target: None,
+            ops: Operations { load: LoadOp::Clear(Color::TRANSPARENT), store: StoreOp::Store },
+        })],
+        depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
+            view: &target.depth,
+            depth_ops: Some(Operations { load: LoadOp::Clear(0.0), store: StoreOp::Discard }),
+            stencil_ops: None,
+        }),
+        ..RenderPassDescriptor::default()
+    });
+    pass.set_bind_group(0, &scene.group, &[]);
+    pass.set_bind_group(1, &kept.group, &[]);
+    pass.set_vertex_buffer(0, scene.vertices.slice(..));
+    pass.set_index_buffer(scene.indices.slice(..), wgpu::IndexFormat::Uint32);
+    for (number, planned) in (0u32..).zip(&vantage.views) {
+        let (origin, size) = (planned.view.origin, planned.view.size);
+        let (at, extent) = (origin.as_vec2(), size.as_vec2());
+        pass.set_viewport(at.x, at.y, extent.x, extent.y, 0.0, 1.0);
+        pass.set_scissor_rect(origin.x, origin.y, size.x, size.y);
+        for (index, pipeline) in pipelines.raster.iter().enumerate() {
+            let mut bound = false;
+            for &p in &planned.parts {
+                let part = prepared.parts.get(p as usize).ok_or(Error::UnknownScene(u32::MAX))?;
+                if raster_index(part.alpha_tested, part.double_sided, scene.mirrored[p as usize]) != index {
+                    continue;
+                }
+                if !bound {
+                    pass.set_pipeline(pipeline);
+                    bound = true;
+                }
+                let instance = number << 16 | p;
+                let range = part.first_index..part.first_index + part.index_count;
+                pass.draw_indexed(range, part.base_vertex.cast_signed(), instance..instance + 1);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one private call; each is another thing that is bound")]
+fn shade(
+    gpu: &Gpu,
+    pipelines: &Pipelines,
+    encoder: &mut CommandEncoder,
+    target: &Target,
+    kept: &Vantage,
+    scene: &GpuScene,
+    vantage: &VantagePlan,
+    probes: &wgpu::TextureView,
+) {
+    use wgpu::BindingResource::{Sampler, TextureView};
+    let resources = vec![
+        TextureView(&target.visibility),
+        TextureView(&kept.shadow_near.view),
+        TextureView(&kept.shadow_far.view),
+        Sampler(&pipelines.shadow_sampler),
+        scene.lamps.lamps.as_entire_binding(),
+        scene.lamps.cells.as_entire_binding(),
+        target.nv12.as_entire_binding(),
+        target.depths.as_entire_binding(),
+        TextureView(probes),
+        Sampler(&pipelines.clamp_sampler),
+    ];
+    let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
+    let size = vantage.views.first().map_or(glam::UVec2::ZERO, |v| v.view.size);
+    let views = u32::try_from(vantage.views.len()).unwrap_or(0);
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("shade"), timestamp_writes: None });
+    pass.set_pipeline(&pipelines.shade);
+    pass.set_bind_group(0, &scene.group, &[]);
+    pass.set_bind_group(1, &kept.group, &[]);
+    pass.set_bind_group(2, &shading, &[]);
+    pass.dispatch_workgroups(size.x.div_ceil(4 * 8), size.y.div_ceil(2 * 8), views);
+}
+
+fn frame_uniform(vantage: &VantagePlan, scene: &GpuScene, ambient_sh: &[[f32; 3]; 9]) -> layout::Frame {
+    let l: &Lighting = &vantage.lighting;
+    let mut frame: layout::Frame = bytemuck::Zeroable::zeroed();
+    for (to, planned) in frame.views.iter_mut().zip(&vantage.views) {
+        let v = &planned.view;
+        *to = layout::View {
+            right: v.world_from_view.x_axis.extend(v.half_tangent.x),
+            up: v.world_from_view.y_axis.extend(v.half_tangent.y),
+            forward: v.forward().extend(0.0),
+            rect: UVec4::new(v.origin.x, v.origin.y, v.size.x, v.size.y),
+        };
+    }
+    frame.point = vantage.point.extend(vantage.near);
+    frame.to_sun = l.to_sun.normalize_or(Vec3::Y).extend(0.0);
+    frame.sun = l.sun.extend(0.0);
+    frame.sky_zenith = l.sky_zenith.extend(0.0);
+    frame.sky_horizon = l.sky_horizon.extend(0.0);
+    frame.ground = l.ground.extend(0.0);
+    frame.ambient = light::irradiance_over_pi(ambient_sh).map(|c| c.extend(0.0));
+    frame.lamps = l.lamps;
+    frame.emissive = l.emissive;
+    frame.exposure = l.exposure;
+    frame.haze_per_m = l.haze_per_m;
+    let grid = &scene.lamps.grid;
+    frame.grid = Vec4::new(grid.x, grid.z, grid.cells_per_m, 0.0);
+    frame.sizes = UVec4::new(grid.cells_x, grid.cells_z, vantage.width, vantage.height);
+    frame
+}
+
+fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9]) -> Frame {
+    Frame {
+        vantage: vantage.vantage,
+        tour_time: plan.tour_time,
+        point: vantage.point,
+        near: vantage.near,
+        width: vantage.width,
+        height: vantage.height,
+        nv12: Vec::new(),
+        depth: None,
+        exposure: vantage.lighting.exposure,
+        ambient_sh,
+    }
+}
+
+fn read(buffer: &Buffer) -> Result<Vec<u8>> {
+    let range = buffer.slice(..).get_mapped_range();
+    let range = range.map_err(|e| Error::Gpu { doing: "reading a picture", message: e.to_string() })?;
+    let bytes = range.to_vec();
+    drop(range);
+    buffer.unmap();
+    Ok(bytes)
+}
+
+/// What is bound where a scene has no visibility volume.
+fn no_probes(gpu: &Gpu) -> wgpu::TextureView {
+    let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("no probes"),
+        size: wgpu::Extent3d { width: 1, height: 1, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D3,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    });
+    texture.create_view(&wgpu::TextureViewDescriptor::default())
+}

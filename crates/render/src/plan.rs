@@ -1,0 +1,291 @@
+//! What has to be drawn: a pure function of scenes, tour time, requests and what was drawn before.
+
+use std::collections::BTreeMap;
+
+use glam::{Mat4, Vec3};
+use tongyou_protocol::{TourTime, VantageId};
+use tongyou_scene::Lighting;
+
+use crate::cull::{Aabb, Frustum};
+use crate::lamps::{self, Lamp};
+use crate::prepare::{Part, Prepared};
+use crate::{SceneId, SceneStore, VantageKind, VantageRequest, View};
+
+/// What moved less than this part of a pixel since a vantage's last set has not moved.
+const STILL_PIXELS: f32 = 0.1;
+/// How far a shadow may fall, in metres, for the question whether an unseen thing's shadow is seen.
+const SHADOW_REACH_M: f32 = 150.0;
+
+/// What each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next one. If a plan
+/// was not carried out, keep the old one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    seen: BTreeMap<VantageId, Seen>,
+}
+
+/// Everything that the executor needs for one submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RenderPlan {
+    /// The instant that is drawn.
+    pub tour_time: TourTime,
+    /// The scenes in use, each evaluated once.
+    pub scenes: Vec<ScenePlan>,
+    /// The vantages to draw, in the order of their requests.
+    pub vantages: Vec<VantagePlan>,
+    /// The vantages in whose picture nothing changed.
+    pub still: Vec<VantageId>,
+    /// The vantages that can not be drawn, and why.
+    pub refused: Vec<(VantageId, Refusal)>,
+}
+
+/// One scene at the plan's instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenePlan {
+    /// Which scene.
+    pub scene: SceneId,
+    /// Where its nodes are.
+    pub world_from_nodes: Vec<Mat4>,
+    /// Where its lamps are.
+    pub lamps: Vec<Lamp>,
+}
+
+/// One vantage to draw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VantagePlan {
+    /// Whose picture.
+    pub vantage: VantageId,
+    /// Index into [`RenderPlan::scenes`].
+    pub scene: usize,
+    /// In which light.
+    pub lighting: Lighting,
+    /// From where, in metres.
+    pub point: Vec3,
+    /// The near plane in metres.
+    pub near: f32,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// The cameras and what each may see.
+    pub views: Vec<PlannedView>,
+    /// Depth differs from the last set's (or there was none) and is read back.
+    pub depth: bool,
+}
+
+/// One camera and what it may see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedView {
+    /// The camera.
+    pub view: View,
+    /// The scene's parts in its frustum, nearest first.
+    pub parts: Vec<u32>,
+}
+
+/// Why a request can not be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such scene.
+    #[error("unknown scene {0:?}")]
+    UnknownScene(SceneId),
+    /// A number is infinite or not a number.
+    #[error("the point or the light is not finite")]
+    NotFinite,
+    /// The near plane is not at a positive distance.
+    #[error("the near plane must be at 1 mm to 100 m")]
+    Near,
+    /// The picture's size or angle.
+    #[error("width must be a multiple of 4, height of 2, both at most 8192, the angle between 0.01 and 3 radians")]
+    Shape,
+    /// The same vantage was asked for before in the same call.
+    #[error("asked for twice")]
+    Twice,
+}
+
+/// What a vantage showed.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    scene: SceneId,
+    lighting: Lighting,
+    point: Vec3,
+    near: f32,
+    kind: VantageKind,
+    /// Moving parts that could be seen, or whose shadow could, and where they were.
+    moving: Vec<(u32, Mat4)>,
+    /// Lamps, where they are lit.
+    lamps: Vec<Lamp>,
+}
+
+/// Decides what to draw at `tour_time`. Equal arguments give equal plans.
+#[must_use]
+pub fn plan(
+    scenes: &SceneStore,
+    memory: &Memory,
+    tour_time: TourTime,
+    requests: &[VantageRequest],
+) -> (RenderPlan, Memory) {
+    let mut next = Memory::default();
+    let mut plan =
+        RenderPlan { tour_time, scenes: Vec::new(), vantages: Vec::new(), still: Vec::new(), refused: Vec::new() };
+    let mut evaluated: Vec<ScenePlan> = Vec::new();
+    for request in requests {
+        let checked = if next.seen.contains_key(&request.vantage) {
+            Err(Refusal::Twice)
+        } else {
+            check(scenes, request)
+        };
+        let prepared = match checked {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                plan.refused.push((request.vantage, refusal));
+                continue;
+            }
+        };
+        let at = evaluated.iter().position(|s| s.scene == request.scene).unwrap_or_else(|| {
+            evaluated.push(evaluate(request.scene, prepared, tour_time));
+            evaluated.len() - 1
+        });
+        let scene = &evaluated[at];
+        let boxes: Vec<Aabb> = prepared
+            .parts
+            .iter()
+            .map(|p| p.bounds.transformed(&scene.world_from_nodes[p.node]))
+            .collect();
+        let now = Seen::now(request, prepared, scene, &boxes);
+        let old = memory.seen.get(&request.vantage).filter(|_| !request.force);
+        let change = old.map_or(Change::GEOMETRY, |old| now.change_since(old, &prepared.parts));
+        if let (Some(old), false) = (old, change.light) {
+            plan.still.push(request.vantage);
+            // The old one stays: slow motion adds up until it shows.
+            next.seen.insert(request.vantage, old.clone());
+            continue;
+        }
+        plan.vantages.push(vantage_plan(request, at, &boxes, change.geometry));
+        next.seen.insert(request.vantage, now);
+    }
+    keep_used(&mut plan, evaluated);
+    (plan, next)
+}
+
+/// Whether the picture changed, and whether its depth did.
+#[derive(Clone, Copy)]
+struct Change {
+    light: bool,
+    geometry: bool,
+}
+
+impl Change {
+    const GEOMETRY: Self = Self { light: true, geometry: true };
+}
+
+impl Seen {
+    fn now(request: &VantageRequest, prepared: &Prepared, scene: &ScenePlan, boxes: &[Aabb]) -> Self {
+        let frusta: Vec<Frustum> = request
+            .kind
+            .views()
+            .iter()
+            .map(|v| Frustum::new(v, request.point, request.near))
+            .collect();
+        let shadow = if request.lighting.sun == Vec3::ZERO {
+            Vec3::ZERO
+        } else {
+            request.lighting.to_sun * -SHADOW_REACH_M
+        };
+        let moving = (0u32..)
+            .zip(prepared.parts.iter().zip(boxes))
+            .filter(|(_, (part, b))| part.moving && frusta.iter().any(|f| f.sees(&b.swept(shadow))))
+            .map(|(i, (part, _))| (i, scene.world_from_nodes[part.node]))
+            .collect();
+        let lamps = if request.lighting.lamps > 0.0 { scene.lamps.clone() } else { Vec::new() };
+        Self {
+            scene: request.scene,
+            lighting: request.lighting.clone(),
+            point: request.point,
+            near: request.near,
+            kind: request.kind,
+            moving,
+            lamps,
+        }
+    }
+
+    fn change_since(&self, old: &Self, parts: &[Part]) -> Change {
+        if (self.scene, self.point, self.near, self.kind) != (old.scene, old.point, old.near, old.kind) {
+            return Change::GEOMETRY;
+        }
+        let same_parts = self.moving.iter().map(|m| m.0).eq(old.moving.iter().map(|m| m.0));
+        if !same_parts {
+            return Change::GEOMETRY;
+        }
+        let threshold = self.kind.views().iter().map(View::radians_per_pixel).fold(f32::INFINITY, f32::min)
+            * STILL_PIXELS;
+        let moved = self.moving.iter().zip(&old.moving).any(|((part, new), (_, old))| {
+            parts[*part as usize].bounds.corners().iter().any(|corner| {
+                let (a, b) = (old.transform_point3(*corner), new.transform_point3(*corner));
+                a.distance(b) > threshold * b.distance(self.point).max(self.near)
+            })
+        });
+        Change { light: moved || self.lighting != old.lighting || self.lamps != old.lamps, geometry: moved }
+    }
+}
+
+fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest) -> Result<&'a Prepared, Refusal> {
+    let l = &request.lighting;
+    let vectors = [request.point, l.to_sun, l.sun, l.sky_zenith, l.sky_horizon, l.ground];
+    let scalars = [l.lamps, l.emissive, l.exposure, l.haze_per_m];
+    if !vectors.iter().all(|v| v.is_finite()) || !scalars.iter().all(|v| v.is_finite()) {
+        return Err(Refusal::NotFinite);
+    }
+    if !(0.001..=100.0).contains(&request.near) {
+        return Err(Refusal::Near);
+    }
+    if !request.kind.is_valid() {
+        return Err(Refusal::Shape);
+    }
+    scenes.get(request.scene).ok_or(Refusal::UnknownScene(request.scene))
+}
+
+fn evaluate(scene: SceneId, prepared: &Prepared, tour_time: TourTime) -> ScenePlan {
+    let world_from_nodes = prepared.skeleton.world_from_nodes(tour_time.as_seconds());
+    let lamps = lamps::gather(&prepared.skeleton, &world_from_nodes);
+    ScenePlan { scene, world_from_nodes, lamps }
+}
+
+fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: bool) -> VantagePlan {
+    let (width, height) = request.kind.size();
+    let views = request.kind.views().into_iter().map(|view| {
+        let frustum = Frustum::new(&view, request.point, request.near);
+        let mut parts: Vec<(f32, u32)> = (0u32..)
+            .zip(boxes)
+            .filter(|(_, b)| frustum.sees(b))
+            .map(|(i, b)| (b.distance(request.point), i))
+            .collect();
+        parts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        PlannedView { view, parts: parts.into_iter().map(|p| p.1).collect() }
+    });
+    VantagePlan {
+        vantage: request.vantage,
+        scene,
+        lighting: request.lighting.clone(),
+        point: request.point,
+        near: request.near,
+        width,
+        height,
+        views: views.collect(),
+        depth,
+    }
+}
+
+/// Leaves out the scenes that only still vantages look at.
+fn keep_used(plan: &mut RenderPlan, evaluated: Vec<ScenePlan>) {
+    let mut moved = vec![None; evaluated.len()];
+    for (at, scene) in evaluated.into_iter().enumerate() {
+        if plan.vantages.iter().any(|v| v.scene == at) {
+            moved[at] = Some(plan.scenes.len());
+            plan.scenes.push(scene);
+        }
+    }
+    for vantage in &mut plan.vantages {
+        if let Some(at) = moved[vantage.scene] {
+            vantage.scene = at;
+        }
+    }
+}

@@ -1,0 +1,312 @@
+// One thread shades 4 x 2 pixels of a view from the visibility samples and writes NV12 and depth.
+
+@group(2) @binding(0) var visibility: texture_multisampled_2d<u32>;
+// The Y plane, then interleaved U and V.
+@group(2) @binding(6) var<storage, read_write> nv12: array<u32>;
+// Two u16 of 65535 * near / z a word, view after view.
+@group(2) @binding(7) var<storage, read_write> depths: array<u32>;
+@group(2) @binding(8) var probes: texture_3d<f32>;
+@group(2) @binding(9) var probe_sampler: sampler;
+
+// Where a ray meets a triangle is a ratio of dot products with the ray: u = cu.d / cn.d, v = cv.d / cn.d, and with a
+// ray whose component along the view's axis is 1, 1 / z = cn.d / plane.
+struct Triangle {
+    part: u32,
+    corners: vec3<u32>,
+    cu: vec3<f32>,
+    cv: vec3<f32>,
+    cn: vec3<f32>,
+    plane: f32,
+}
+
+struct Ray {
+    d: vec3<f32>,
+    dx: vec3<f32>,
+    dy: vec3<f32>,
+}
+
+struct Pixel {
+    // Display-encoded.
+    color: vec3<f32>,
+    // near / z, 0 for the sky.
+    depth: f32,
+}
+
+fn triangle_of(id: u32) -> Triangle {
+    var t: Triangle;
+    t.part = (id >> 16u) - 1u;
+    let first = parts[t.part].first_index + (id & 0xffffu) * 3u;
+    let base = parts[t.part].base_vertex;
+    t.corners = vec3(indices[first], indices[first + 1u], indices[first + 2u]) + base;
+    let a = world_from_part(t.part, vertices[t.corners.x].position) - frame.point.xyz;
+    let e1 = world_from_part(t.part, vertices[t.corners.y].position) - frame.point.xyz - a;
+    let e2 = world_from_part(t.part, vertices[t.corners.z].position) - frame.point.xyz - a;
+    t.cu = cross(a, e2);
+    t.cv = cross(e1, a);
+    t.cn = cross(e1, e2);
+    t.plane = dot(a, t.cn);
+    return t;
+}
+
+fn octahedral(p: vec2<f32>) -> vec3<f32> {
+    var n = vec3(p, 1.0 - abs(p.x) - abs(p.y));
+    if n.z < 0.0 {
+        n = vec3((1.0 - abs(p.yx)) * select(vec2(-1.0), vec2(1.0), p >= vec2(0.0)), n.z);
+    }
+    return normalize(n);
+}
+
+fn normal_of(vertex: u32) -> vec3<f32> {
+    return octahedral(unpack2x16snorm(vertices[vertex].normal));
+}
+
+// The inverse transpose of the part's rotation and scale, applied to a normal.
+fn world_from_part_normal(part: u32, n: vec3<f32>) -> vec3<f32> {
+    let x = parts[part].world_from_node_x.xyz;
+    let y = parts[part].world_from_node_y.xyz;
+    let z = parts[part].world_from_node_z.xyz;
+    return vec3(dot(cross(y, z), n), dot(cross(z, x), n), dot(cross(x, y), n));
+}
+
+fn world_from_part_direction(part: u32, v: vec3<f32>) -> vec3<f32> {
+    return vec3(
+        dot(parts[part].world_from_node_x.xyz, v),
+        dot(parts[part].world_from_node_y.xyz, v),
+        dot(parts[part].world_from_node_z.xyz, v),
+    );
+}
+
+// Light through the haze between a point and the eye.
+fn through_haze(c: vec3<f32>, d: vec3<f32>, distance: f32) -> vec3<f32> {
+    let toward = normalize(vec3(d.x, max(d.y, 0.03), d.z));
+    return mix(sky_gradient(toward), c, exp(-frame.haze_per_m * distance));
+}
+
+// How much of the sky is open above a point, from the scene's visibility volume.
+fn openness(point: vec3<f32>, n: vec3<f32>) -> f32 {
+    if frame.probe_origin.w == 0.0 {
+        return 1.0;
+    }
+    let at = (point + n * 0.6 - frame.probe_origin.xyz) * frame.probe_scale.xyz;
+    let probe = textureSampleLevel(probes, probe_sampler, clamp(at, vec3(0.0), vec3(1.0)), 0.0);
+    return clamp(probe.x + dot(probe.yzw * 2.0 - 1.0, n), 0.04, 1.0);
+}
+
+fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
+    let det = 1.0 / dot(t.cn, ray.d);
+    let u = clamp(dot(t.cu, ray.d) * det, 0.0, 1.0);
+    let v = clamp(dot(t.cv, ray.d) * det, 0.0, 1.0 - u);
+    let w = vec3(1.0 - u - v, u, v);
+    let z = t.plane * det;
+    let m = parts[t.part].material;
+    let flags = materials[m].flags;
+
+    var uv = vec2(0.0);
+    var uv_dx = vec2(0.0);
+    var uv_dy = vec2(0.0);
+    let base_texture = materials[m].base_color_texture;
+    let mr_texture = materials[m].metallic_roughness_texture;
+    let normal_texture = materials[m].normal_texture;
+    let emissive_texture = materials[m].emissive_texture;
+    let textured = min(min(base_texture, mr_texture), min(normal_texture, emissive_texture)) != NO_TEXTURE;
+    if textured {
+        let uv0 = vertices[t.corners.x].uv;
+        let uv1 = vertices[t.corners.y].uv - uv0;
+        let uv2 = vertices[t.corners.z].uv - uv0;
+        uv = uv0 + uv1 * u + uv2 * v;
+        let det_x = 1.0 / dot(t.cn, ray.d + ray.dx);
+        let det_y = 1.0 / dot(t.cn, ray.d + ray.dy);
+        uv_dx = uv1 * (dot(t.cu, ray.d + ray.dx) * det_x - u) + uv2 * (dot(t.cv, ray.d + ray.dx) * det_x - v);
+        uv_dy = uv1 * (dot(t.cu, ray.d + ray.dy) * det_y - u) + uv2 * (dot(t.cv, ray.d + ray.dy) * det_y - v);
+    }
+
+    var base = materials[m].base_color.rgb;
+    base *= unpack4x8unorm(vertices[t.corners.x].color).rgb * w.x
+        + unpack4x8unorm(vertices[t.corners.y].color).rgb * w.y
+        + unpack4x8unorm(vertices[t.corners.z].color).rgb * w.z;
+    if base_texture != NO_TEXTURE {
+        base *= sample_color(base_texture, uv, uv_dx, uv_dy).rgb;
+    }
+    if (flags & MATERIAL_UNLIT) != 0u {
+        return srgb_encode(base);
+    }
+
+    var s: Surface;
+    s.point = frame.point.xyz + ray.d * z;
+    s.to_eye = -normalize(ray.d);
+    let mirrored = (parts[t.part].flags & PART_MIRRORED) != 0u;
+    let away = (dot(t.cn, ray.d) > 0.0);
+    s.facing = normalize(select(t.cn, -t.cn, away));
+    var n = normal_of(t.corners.x) * w.x + normal_of(t.corners.y) * w.y + normal_of(t.corners.z) * w.z;
+    n = normalize(world_from_part_normal(t.part, n));
+    if mirrored {
+        n = -n;
+    }
+    // The back of a double-sided surface.
+    if away != mirrored {
+        n = -n;
+    }
+    if normal_texture != NO_TEXTURE {
+        let packed = vertices[t.corners.x].tangent;
+        let tangent_in_part = octahedral(unpack2x16snorm(packed & 0xfffefffeu));
+        var tangent = world_from_part_direction(t.part, tangent_in_part);
+        tangent = normalize(tangent - n * dot(n, tangent));
+        let bitangent = cross(n, tangent) * select(1.0, -1.0, ((packed & 1u) != 0u) != mirrored);
+        var bump = sample_data(normal_texture, uv, uv_dx, uv_dy).xyz * 2.0 - 1.0;
+        bump = vec3(bump.xy * materials[m].normal_scale, max(bump.z, 0.05));
+        n = normalize(tangent * bump.x + bitangent * bump.y + n * bump.z);
+    }
+    // A shading normal that turns away from the eye would be black.
+    n = normalize(n + s.to_eye * max(0.02 - dot(n, s.to_eye), 0.0));
+    s.normal = n;
+
+    var metallic = materials[m].metallic;
+    var roughness = materials[m].roughness;
+    if mr_texture != NO_TEXTURE {
+        let mr = sample_data(mr_texture, uv, uv_dx, uv_dy);
+        metallic *= mr.b;
+        roughness *= mr.g;
+    }
+    // Sharp reflections would be the same in both eyes.
+    s.roughness = clamp(roughness, 0.3, 1.0);
+    s.diffuse = base * (1.0 - metallic);
+    s.f0 = mix(vec3(0.04), base, metallic);
+
+    var light = vec3(0.0);
+    if dot(frame.sun.rgb, vec3(1.0)) > 0.0 && dot(s.facing, frame.to_sun.xyz) > 0.0 {
+        let visible = sun_visibility(s.point, s.facing);
+        if visible > 0.0 {
+            light += frame.sun.rgb * (visible * reflect_light(s, frame.to_sun.xyz));
+        }
+    }
+    light += sky_light(s, openness(s.point, s.facing));
+    if frame.lamps > 0.0 {
+        light += lamp_light(s);
+    }
+    var emitted = materials[m].emissive.rgb;
+    if dot(emitted, vec3(1.0)) > 0.0 && frame.emissive > 0.0 {
+        if emissive_texture != NO_TEXTURE {
+            emitted *= sample_color(emissive_texture, uv, uv_dx, uv_dy).rgb;
+        }
+        light += emitted * frame.emissive;
+    }
+    return tone_map(through_haze(light, ray.d, z * length(ray.d)) * frame.exposure);
+}
+
+// Vulkan's standard places of four samples, from the pixel's centre.
+fn sample_offset(i: u32) -> vec2<f32> {
+    let x = select(select(-0.125, 0.375, i == 1u), select(-0.375, 0.125, i == 3u), i >= 2u);
+    let y = select(select(-0.375, -0.125, i == 1u), select(0.125, 0.375, i == 3u), i >= 2u);
+    return vec2(x, y);
+}
+
+fn id_at(texel: vec2<u32>, sample: i32) -> u32 {
+    let id = textureLoad(visibility, vec2<i32>(texel), sample).xy;
+    return (id.x << 16u) | id.y;
+}
+
+fn covers(t: Triangle, d: vec3<f32>) -> bool {
+    let det = 1.0 / dot(t.cn, d);
+    let u = dot(t.cu, d) * det;
+    let v = dot(t.cv, d) * det;
+    return min(min(u, v), 1.0 - u - v) > -1e-3;
+}
+
+fn resolve(view: u32, pixel: vec2<u32>) -> Pixel {
+    let rect = frame.views[view].rect;
+    let texel = rect.xy + pixel;
+    let ids = vec4(id_at(texel, 0), id_at(texel, 1), id_at(texel, 2), id_at(texel, 3));
+    let right = frame.views[view].right;
+    let up = frame.views[view].up;
+    let size = vec2<f32>(rect.zw);
+    var ray: Ray;
+    ray.dx = right.xyz * (2.0 * right.w / size.x);
+    ray.dy = up.xyz * (-2.0 * up.w / size.y);
+    let from_middle = vec2<f32>(pixel) + 0.5 - size * 0.5;
+    let centre = frame.views[view].forward.xyz + ray.dx * from_middle.x + ray.dy * from_middle.y;
+
+    var out: Pixel;
+    out.color = vec3(0.0);
+    out.depth = 0.0;
+    var most = 0u;
+    var left = 15u;
+    for (var i = 0u; i < 4u; i++) {
+        if (left & (1u << i)) == 0u {
+            continue;
+        }
+        let id = ids[i];
+        let equal = select(vec4(0u), vec4(1u, 2u, 4u, 8u), ids == vec4(id));
+        let same = (equal.x | equal.y | equal.z | equal.w) & left;
+        left = left & ~same;
+        let count = countOneBits(same);
+        var color: vec3<f32>;
+        var depth = 0.0;
+        ray.d = centre;
+        if id == 0u {
+            color = tone_map(sky_view(normalize(centre)) * frame.exposure);
+        } else {
+            let t = triangle_of(id);
+            depth = frame.point.w * dot(t.cn, centre) / t.plane;
+            if count < 4u && !covers(t, centre) {
+                let offset = sample_offset(i);
+                ray.d = centre + ray.dx * offset.x + ray.dy * offset.y;
+                // The plane may run away between the sample and the pixel's centre.
+                let sampled = frame.point.w * dot(t.cn, ray.d) / t.plane;
+                depth = clamp(depth, sampled * 0.8, sampled * 1.25);
+            }
+            color = shade(t, ray);
+        }
+        out.color += color * f32(count);
+        if count > most || (count == most && depth > out.depth) {
+            most = count;
+            out.depth = depth;
+        }
+    }
+    out.color = clamp(out.color * 0.25, vec3(0.0), vec3(1.0));
+    return out;
+}
+
+fn depth_word(depth: f32) -> u32 {
+    // Whatever is not sky is at least 1.
+    return select(0u, clamp(u32(depth * 65535.0 + 0.5), 1u, 65535u), depth > 0.0);
+}
+
+@compute @workgroup_size(8, 8)
+fn cs_shade(@builtin(global_invocation_id) id: vec3<u32>) {
+    let view = id.z;
+    let rect = frame.views[view].rect;
+    let pixel = id.xy * vec2(4u, 2u);
+    if pixel.x >= rect.z || pixel.y >= rect.w {
+        return;
+    }
+    var luma = vec2(0u);
+    var chroma = 0u;
+    // Word index of the pixel pairs of the upper row; views of one vantage have one size.
+    let depth_row = rect.z / 2u;
+    let depth_at = view * (rect.w * depth_row) + pixel.y * depth_row + pixel.x / 2u;
+    for (var pair = 0u; pair < 2u; pair++) {
+        var sum = vec3(0.0);
+        var words = vec2(0u);
+        for (var k = 0u; k < 4u; k++) {
+            let column = k & 1u;
+            let row = k >> 1u;
+            let p = resolve(view, pixel + vec2(pair * 2u + column, row));
+            sum += p.color;
+            let y = u32(16.5 + 219.0 * dot(p.color, vec3(0.2126, 0.7152, 0.0722)));
+            luma[row] = luma[row] | (y << ((pair * 2u + column) * 8u));
+            words[row] = words[row] | (depth_word(p.depth) << (column * 16u));
+        }
+        depths[depth_at + pair] = words.x;
+        depths[depth_at + pair + depth_row] = words.y;
+        let mean = sum * 0.25;
+        let y = dot(mean, vec3(0.2126, 0.7152, 0.0722));
+        let u = u32(128.5 + 224.0 * (mean.z - y) / 1.8556);
+        let v = u32(128.5 + 224.0 * (mean.x - y) / 1.5748);
+        chroma = chroma | ((u | (v << 8u)) << (pair * 16u));
+    }
+    let words_across = frame.sizes.z / 4u;
+    let at = (rect.y + pixel.y) * words_across + (rect.x + pixel.x) / 4u;
+    nv12[at] = luma.x;
+    nv12[at + words_across] = luma.y;
+    nv12[frame.sizes.w * words_across + (rect.y + pixel.y) / 2u * words_across + (rect.x + pixel.x) / 4u] = chroma;
+}
