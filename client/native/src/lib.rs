@@ -1,1 +1,7 @@
 //! The headset's core without a browser: joins a tour over QUIC; headless or in a window.
+//!
+//! [`core`] is the sans-IO heart, [`net`] drives it over a real or simulated link.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod core;
+pub mod net;

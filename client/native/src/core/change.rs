@@ -1,0 +1,172 @@
+//! Changes of stop and cell: prepared beside what is shown, then switched.
+
+use super::{Event, StopApplied, Tour, stream_of};
+use std::collections::VecDeque;
+use tongyou_protocol::ServerTime;
+use tongyou_protocol::control::{Commit, Placement, Prepare, Ready, SkewReport};
+use tongyou_stream::receive::{Receiver, StreamId};
+
+/// A stop change under way.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    epoch: u32,
+    stop: u32,
+    placement: Option<Placement>,
+    ready: bool,
+    commit_at: Option<ServerTime>,
+}
+
+/// A stop change that was carried out but has not been presented yet.
+#[derive(Debug)]
+pub(super) struct Applied {
+    epoch: u32,
+    agreed: ServerTime,
+    applied_us: i64,
+}
+
+impl Prepared {
+    /// When to switch, once that is agreed and the place is known.
+    pub(super) fn due(&self) -> Option<ServerTime> {
+        self.commit_at.filter(|_| self.placement.is_some())
+    }
+
+    /// The answer to give when the first set of the coming stop has become complete.
+    pub(super) fn check_ready(&mut self, receiver: &Receiver) -> Option<Ready> {
+        let set = receiver.newest_complete(stream_of(self.epoch, self.placement.as_ref()?))?;
+        if std::mem::replace(&mut self.ready, true) {
+            return None;
+        }
+        Some(Ready {
+            epoch: self.epoch,
+            set: set.0,
+        })
+    }
+}
+
+impl Applied {
+    pub(super) fn report(&self, presented: ServerTime) -> SkewReport {
+        SkewReport {
+            epoch: self.epoch,
+            applied_us: self.applied_us,
+            presented_us: presented.micros_since(self.agreed),
+        }
+    }
+}
+
+impl Tour {
+    pub(super) fn prepare(&mut self, prepare: Prepare, events: &mut VecDeque<Event>) {
+        let Prepare { epoch, stop, placement } = prepare;
+        if epoch <= self.current.epoch || stop as usize >= self.tour.stops.len() {
+            let message = format!(
+                "Prepare of epoch {epoch}, stop {stop} during epoch {}",
+                self.current.epoch
+            );
+            events.push_back(Event::Malformed {
+                lane: "control",
+                message,
+            });
+            return;
+        }
+        self.prepared = Some(Prepared {
+            epoch,
+            stop,
+            placement,
+            ready: false,
+            commit_at: None,
+        });
+        events.push_back(Event::Preparing { epoch, stop });
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit, events: &mut VecDeque<Event>) {
+        let Commit { epoch, stop, at_us } = commit;
+        // What Welcome said already may be said again.
+        if epoch <= self.current.epoch {
+            return;
+        }
+        if stop as usize >= self.tour.stops.len() {
+            let message = format!("Commit to stop {stop} of {}", self.tour.stops.len());
+            events.push_back(Event::Malformed {
+                lane: "control",
+                message,
+            });
+            return;
+        }
+        let at = ServerTime(at_us);
+        match &mut self.prepared {
+            Some(prepared) if prepared.epoch == epoch => {
+                prepared.stop = stop;
+                prepared.commit_at = Some(at);
+            }
+            other => {
+                *other = Some(Prepared {
+                    epoch,
+                    stop,
+                    placement: None,
+                    ready: false,
+                    commit_at: Some(at),
+                })
+            }
+        }
+        events.push_back(Event::Committed { epoch, stop, at });
+    }
+
+    pub(super) fn place(&mut self, placement: Placement) {
+        if placement.epoch == self.current.epoch {
+            self.moving_to = Some(placement);
+        } else if let Some(prepared) = self.prepared.as_mut().filter(|p| p.epoch == placement.epoch) {
+            prepared.placement = Some(placement);
+        }
+    }
+
+    /// Switches to the prepared stop when its instant has come and its place is known.
+    pub(super) fn apply_if_due(&mut self, now: ServerTime) -> Option<StopApplied> {
+        let prepared = self.prepared.as_ref()?;
+        let agreed = prepared.due().filter(|at| now >= *at)?;
+        let Prepared {
+            epoch,
+            stop,
+            placement,
+            ready,
+            ..
+        } = self.prepared.take()?;
+        self.current.epoch = epoch;
+        self.current.stop = stop;
+        self.current.placement = placement?;
+        self.moving_to = None;
+        self.applied = Some(Applied {
+            epoch,
+            agreed,
+            applied_us: now.micros_since(agreed),
+        });
+        Some(StopApplied {
+            epoch,
+            stop,
+            agreed,
+            applied: now,
+            complete: ready,
+        })
+    }
+
+    /// Moves to another cell once a set of there is complete; at once where the picture stays the same.
+    pub(super) fn moved(&mut self, receiver: &Receiver) -> bool {
+        let Some(to) = &self.moving_to else { return false };
+        let stream = stream_of(self.current.epoch, to);
+        if to.vantage != self.current.placement.vantage && receiver.newest_complete(stream).is_none() {
+            return false;
+        }
+        if let Some(to) = self.moving_to.take() {
+            self.current.placement = to;
+        }
+        true
+    }
+
+    /// What is shown, what it changes to, and what was not announced yet but belongs to a later epoch.
+    pub(super) fn wanted_streams(&self) -> impl Fn(StreamId) -> bool + use<> {
+        let shown = stream_of(self.current.epoch, &self.current.placement);
+        let moving = self.moving_to.as_ref().map(|p| stream_of(self.current.epoch, p));
+        move |id| {
+            let later = id.epoch != shown.epoch && id.epoch.wrapping_sub(shown.epoch) < 0x8000;
+            id == shown || Some(id) == moving || later
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Drives a [`Headset`] over a link: sockets, timers and decoders.
+
+mod clock;
+mod decode;
+#[cfg(test)]
+mod tests;
+
+pub use clock::{Machine, Moment};
+pub use decode::{Decode, Picture};
+
+use crate::core::{self, Event, Headset, LocalPose};
+use decode::{Decoded, Decoding};
+use protocol::ClientTime;
+use protocol::control::RefusedReason;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tongyou_protocol as protocol;
+use tongyou_transport as transport;
+use transport::{Events, Link, ServerTrust};
+
+/// How long a lost connection is tried again.
+const RECONNECT_FOR: Duration = Duration::from_secs(30);
+const RECONNECT_PAUSES_MS: [u64; 5] = [100, 250, 500, 1000, 2000];
+/// Frames at the decoder at once; the rest waits where it can still be skipped.
+const MOST_DECODING: usize = 8;
+
+/// Where and how a headset joins.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server's address.
+    pub server: SocketAddr,
+    /// The name that its certificate is for.
+    pub server_name: String,
+    /// How the server is known to be the right one.
+    pub trust: ServerTrust,
+    /// What the headset says about itself.
+    pub headset: core::Config,
+    /// The headset's own clock.
+    pub clock: Machine,
+    /// What is done with pictures.
+    pub decode: Decode,
+}
+
+/// The one who wears the headset: a person at a window, or a program.
+pub trait Wearer: Send {
+    /// How head and hands are held now; asked when a pose is due. `None` sends nothing.
+    fn pose(&mut self, at: Moment, headset: &Headset) -> Option<LocalPose>;
+
+    /// Something happened; wishes can be said to the headset.
+    fn on_event(&mut self, at: Moment, event: &Event, headset: &mut Headset);
+
+    /// A complete set has been decoded; only with [`Decode::All`].
+    fn on_picture(&mut self, _at: Moment, _picture: Picture) {}
+
+    /// A picture or its depth can not be decoded.
+    fn on_decode_error(&mut self, _at: Moment, _message: &str) {}
+
+    /// A link stands, the first one or a later one.
+    fn on_link(&mut self, _link: &Arc<dyn Link>) {}
+}
+
+/// Why a headset did not stay.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server can not be reached.
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
+    /// The server does not admit this headset.
+    #[error("the server refused: {message} ({})", reason.as_str_name())]
+    Refused {
+        /// Why.
+        reason: RefusedReason,
+        /// Why, for a person.
+        message: String,
+    },
+    /// The connection was lost and could not be made again.
+    #[error("the connection was lost (code {code:#x}): {reason}")]
+    Lost {
+        /// The close code.
+        code: u32,
+        /// What the link said.
+        reason: String,
+    },
+}
+
+/// How a visit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The caller wanted to leave.
+    Cancelled,
+    /// The session is over; the server's words.
+    Ended(String),
+}
+
+/// Joins, stays until the session ends or `cancel` becomes true, and comes back when the connection is lost.
+///
+/// # Errors
+/// When the server can not be reached, refuses, or stays away for half a minute.
+pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Receiver<bool>) -> Result<End, Error> {
+    let mut headset = Headset::new(options.headset.clone());
+    let connect = || {
+        transport::connect(
+            options.server,
+            &options.server_name,
+            &options.trust,
+            transport::Config::client(),
+        )
+    };
+    let mut link = connect().await?;
+    loop {
+        match drive(
+            link,
+            &mut headset,
+            wearer,
+            &options.clock,
+            options.decode,
+            cancel.clone(),
+        )
+        .await
+        {
+            Left::Cancelled => return Ok(End::Cancelled),
+            Left::Ended(message) => return Ok(End::Ended(message)),
+            Left::Refused { reason, message } => return Err(Error::Refused { reason, message }),
+            Left::Closed { code, reason } => {
+                if headset.resume_ticket().is_none() {
+                    return Err(Error::Lost { code, reason });
+                }
+                tracing::warn!(code, reason, "connection lost, trying again");
+                let Some(again) = connect_again(connect, &cancel).await else {
+                    return if *cancel.borrow() {
+                        Ok(End::Cancelled)
+                    } else {
+                        Err(Error::Lost { code, reason })
+                    };
+                };
+                link = again;
+                headset.connect_again();
+            }
+        }
+    }
+}
+
+async fn connect_again<F, C>(connect: C, cancel: &watch::Receiver<bool>) -> Option<(Arc<dyn Link>, Events)>
+where
+    C: Fn() -> F,
+    F: Future<Output = Result<(Arc<dyn Link>, Events), transport::Error>>,
+{
+    let until = tokio::time::Instant::now() + RECONNECT_FOR;
+    let pauses = RECONNECT_PAUSES_MS.iter().chain(std::iter::repeat(&2000));
+    let mut cancel = cancel.clone();
+    for pause in pauses {
+        let cancelled = cancel.wait_for(|c| *c);
+        if tokio::time::timeout(Duration::from_millis(*pause), cancelled)
+            .await
+            .is_ok()
+        {
+            return None;
+        }
+        match connect().await {
+            Ok(link) => return Some(link),
+            Err(error) => tracing::debug!(%error, "still no connection"),
+        }
+        if tokio::time::Instant::now() > until {
+            return None;
+        }
+    }
+    None
+}
+
+/// How a link was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// The caller wanted it.
+    Cancelled,
+    /// The session is over.
+    Ended(String),
+    /// Not admitted.
+    Refused {
+        /// Why.
+        reason: RefusedReason,
+        /// Why, for a person.
+        message: String,
+    },
+    /// The link is gone.
+    Closed {
+        /// The close code.
+        code: u32,
+        /// What the link said.
+        reason: String,
+    },
+}
+
+/// Drives a headset over one link until it ends. Cheap to wait: one timer, no polling.
+pub async fn drive(
+    (link, mut events): (Arc<dyn Link>, Events),
+    headset: &mut Headset,
+    wearer: &mut dyn Wearer,
+    clock: &Machine,
+    decode: Decode,
+    mut cancel: watch::Receiver<bool>,
+) -> Left {
+    wearer.on_link(&link);
+    let mut driver = Driver {
+        link,
+        headset,
+        wearer,
+        clock,
+        decoding: Decoding::new(decode),
+        left: None,
+    };
+    driver.drain(clock.now());
+    loop {
+        let timer = tokio::time::sleep_until(driver.wake_at().into());
+        tokio::select! {
+            biased;
+            () = cancelled(&mut cancel) => {
+                driver.headset.leave();
+                driver.drain(clock.now());
+                driver.link.close(0, "left");
+                return Left::Cancelled;
+            }
+            () = timer => driver.on_timer(),
+            Some(decoded) = driver.decoding.recv() => driver.on_decoded(decoded),
+            event = events.recv() => {
+                driver.on_link_event(event);
+                // What arrived together is taken together.
+                for _ in 0..32 {
+                    let Some(event) = events.try_recv() else { break };
+                    driver.on_link_event(Some(event));
+                }
+            }
+        }
+        if let Some(left) = driver.left.take() {
+            driver.link.close(0, "over");
+            return left;
+        }
+    }
+}
+
+async fn cancelled(cancel: &mut watch::Receiver<bool>) {
+    // When nobody is left who could cancel, nobody does.
+    if cancel.wait_for(|c| *c).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+struct Driver<'a> {
+    link: Arc<dyn Link>,
+    headset: &'a mut Headset,
+    wearer: &'a mut dyn Wearer,
+    clock: &'a Machine,
+    decoding: Decoding,
+    left: Option<Left>,
+}
+
+impl Driver<'_> {
+    fn wake_at(&self) -> std::time::Instant {
+        let now = self.clock.now().client;
+        let idle = now + Duration::from_secs(1);
+        let wake = [self.headset.poll_timeout(), self.headset.next_pose(now)]
+            .into_iter()
+            .flatten()
+            .fold(idle, ClientTime::min);
+        self.clock.instant(wake)
+    }
+
+    fn on_timer(&mut self) {
+        let at = self.clock.now();
+        self.headset.on_timeout(at.client);
+        self.drain(at);
+        if self.headset.next_pose(at.client).is_some_and(|due| due <= at.client)
+            && let Some(pose) = self.wearer.pose(at, self.headset)
+        {
+            self.headset.set_pose(at.client, &pose);
+        }
+        self.drain(at);
+    }
+
+    fn on_link_event(&mut self, event: Option<transport::Event>) {
+        let at = self.clock.now();
+        match event {
+            Some(transport::Event::Control(message)) => self.headset.on_control(at.client, &message),
+            Some(transport::Event::Datagram(datagram)) => self.headset.on_datagram(at.client, &datagram),
+            Some(transport::Event::Frame(frame)) => self.headset.on_frame(at.client, &frame),
+            Some(transport::Event::FrameSent { .. } | transport::Event::FrameExpired { .. }) => {}
+            Some(transport::Event::Closed { code, reason }) => self.leave(Left::Closed { code, reason }),
+            None => self.leave(Left::Closed {
+                code: transport::close_code::LOST,
+                reason: "no link".to_owned(),
+            }),
+        }
+        self.drain(at);
+    }
+
+    fn on_decoded(&mut self, decoded: Decoded) {
+        let at = self.clock.now();
+        match decoded {
+            Decoded::Color { set, result: Ok(()) } => self.headset.on_decoded(at.client, set),
+            Decoded::Color {
+                set,
+                result: Err(message),
+            } => {
+                self.wearer.on_decode_error(at, &message);
+                self.headset.on_decode_failed(at.client, set);
+            }
+            Decoded::Picture(Ok(picture)) => self.wearer.on_picture(at, *picture),
+            Decoded::Picture(Err(message)) => self.wearer.on_decode_error(at, &message),
+        }
+        self.drain(at);
+    }
+
+    /// The first reason stays.
+    fn leave(&mut self, left: Left) {
+        self.left.get_or_insert(left);
+    }
+
+    fn drain(&mut self, at: Moment) {
+        loop {
+            if let Some(event) = self.headset.poll_event() {
+                self.on_event(at, &event);
+            } else if self.decoding.in_flight() < MOST_DECODING
+                && let Some(frame) = self.headset.poll_decode()
+            {
+                if let Some(set) = self.decoding.color(frame) {
+                    self.headset.on_decoded(at.client, set);
+                }
+            } else if let Some(message) = self.headset.poll_control() {
+                if let Err(error) = self.link.send_control(message) {
+                    self.leave(Left::Closed {
+                        code: transport::close_code::LOST,
+                        reason: error.to_string(),
+                    });
+                }
+            } else if let Some(datagram) = self.headset.poll_datagram() {
+                // Datagrams may be lost, here as well.
+                let _ = self.link.send_datagram(datagram);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_event(&mut self, at: Moment, event: &Event) {
+        self.wearer.on_event(at, event, self.headset);
+        match event {
+            Event::StopApplied(applied) if applied.complete => self.headset.on_presented(at.client),
+            Event::Complete(set) => {
+                if self.headset.shown() == Some(set.stream) {
+                    self.headset.on_presented(at.client);
+                }
+                self.decoding.complete(set);
+            }
+            Event::PictureDropped { set, .. } => self.decoding.forget(*set),
+            Event::Refused { reason, message } => {
+                self.leave(Left::Refused {
+                    reason: *reason,
+                    message: message.clone(),
+                });
+            }
+            Event::Ended { message } => self.leave(Left::Ended(message.clone())),
+            Event::Malformed { lane, message } => tracing::warn!(lane, message, "ignored"),
+            _ => {}
+        }
+    }
+}

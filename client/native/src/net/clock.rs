@@ -1,0 +1,106 @@
+//! The machine's clock, and the headset's clock made from it.
+
+use std::time::{Duration, Instant};
+use tongyou_protocol::ClientTime;
+
+/// An instant on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The headset's clock.
+    pub client: ClientTime,
+    /// The machine's monotonic clock, microseconds: the same for all processes of one machine.
+    pub machine_us: i64,
+}
+
+/// A headset's clock: the machine's, set off and drifting as a test wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    offset_us: i64,
+    drift_ppm: f64,
+    /// Drift counts from here.
+    start_us: i64,
+    start: Instant,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new(0, 0.0)
+    }
+}
+
+impl Machine {
+    /// A clock that is `offset_us` ahead of the machine's now, and gains `drift_ppm` microseconds a second.
+    #[must_use]
+    pub fn new(offset_us: i64, drift_ppm: f64) -> Self {
+        Self {
+            offset_us,
+            drift_ppm,
+            start_us: monotonic_us(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        let machine_us = monotonic_us();
+        let drift_us = to_f64(machine_us - self.start_us) * self.drift_ppm * 1e-6;
+        Moment {
+            client: ClientTime(machine_us + self.offset_us + round(drift_us)),
+            machine_us,
+        }
+    }
+
+    /// When this clock will show `at`.
+    #[must_use]
+    pub fn instant(&self, at: ClientTime) -> Instant {
+        let client_us = to_f64(at.0 - self.offset_us - self.start_us);
+        let machine_us = round(client_us / (1.0 + self.drift_ppm * 1e-6));
+        self.start + Duration::from_micros(u64::try_from(machine_us).unwrap_or(0))
+    }
+}
+
+/// The machine's monotonic clock.
+#[cfg(unix)]
+fn monotonic_us() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// Time since the first call: comparable within one process only.
+#[cfg(not(unix))]
+fn monotonic_us() -> i64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    i64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "285 years of microseconds fit an f64's mantissa"
+)]
+const fn to_f64(us: i64) -> f64 {
+    us as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float-to-int cast saturates, and NaN becomes 0"
+)]
+fn round(us: f64) -> i64 {
+    us.round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_the_inverse() {
+        let clock = Machine::new(3_000_000, 50.0);
+        let now = clock.now();
+        let ahead = clock.instant(now.client + Duration::from_secs(100)) - clock.start;
+        let expected = 100e6 / (1.0 + 50e-6) + to_f64(now.machine_us - clock.start_us);
+        assert!((ahead.as_secs_f64() * 1e6 - expected).abs() < 3.0);
+        assert!((now.client.0 - now.machine_us - 3_000_000).abs() < 10);
+    }
+}
