@@ -1,0 +1,161 @@
+// `window.tongyou`: what the page knows of itself, for tests and for who looks for a fault. Reading it changes nothing;
+// the three functions are for measuring and for screenshots.
+import * as three from "three";
+import type { SeenPerson } from "./people/crowd";
+import type { Change, State } from "./tour/session";
+import type { Live } from "./tour/live";
+import type { Stats } from "./worker/messages";
+
+export interface Diagnostics {
+  /** Of the session. */
+  readonly state: State;
+  /** Why it was refused, lost or ended. */
+  readonly reason: string;
+  readonly code: string;
+  readonly headset: number;
+  readonly epoch: number | null;
+  /** Index of the stop on show. */
+  readonly stop: number | null;
+  readonly stopId: string | null;
+  readonly cell: number | null;
+  readonly leads: boolean;
+  readonly people: readonly { headset: number; name: string; role: number; simulated: boolean; cell: number }[];
+  /** The set on show. */
+  readonly lastSet: {
+    set: number;
+    tourTimeUs: number;
+    point: readonly number[];
+    vantage: number;
+    epoch: number;
+  } | null;
+  readonly setsComplete: number;
+  readonly setsMissed: number;
+  readonly stats: Stats;
+  /** Frames given to the display since the page was opened. */
+  readonly presentedFrames: number;
+  /** The last 600 frames: time since the one before, and time of this thread's work in each, milliseconds. */
+  readonly frameTimesMs: { readonly interval: readonly number[]; readonly cpu: readonly number[] };
+  /** Server minus client time now, microseconds; parts per million; least round trip of the last minute. */
+  readonly clock: { offsetUs: number; skewPpm: number; rttUs: number; errorUs: number } | null;
+  /** World pose and projection of what drew the last frame: one camera, or two eyes. Column-major. */
+  readonly camera: readonly { position: number[]; quaternion: number[]; projection: number[] }[];
+  /** World positions, stop-local metres, as drawn. */
+  readonly avatars: readonly SeenPerson[];
+  /** Where this wearer points. */
+  readonly pointer: readonly number[] | null;
+  /** Stop changes since the page was opened; times in server time as estimated here, microseconds. */
+  readonly changes: readonly Change[];
+  readonly inXr: boolean;
+  /** What went wrong without ending the tour, newest last. */
+  readonly troubles: readonly string[];
+  /** Keeps sets from the stage, to measure that presenting does not depend on them. */
+  withholdSets(on: boolean): void;
+  /** Turns the flat view. Radians, metres. */
+  setView(view: { yaw?: number; pitch?: number; offset?: readonly [number, number, number] }): void;
+  /** Points through a place of the window (−1 … 1, y up) where the wearer leads; `null` ends it. */
+  pointAt(place: readonly [number, number] | null): void;
+  walkTo(cell: number): void;
+  /** Hides everything but the world and the people. */
+  hideInterface(on: boolean): void;
+}
+
+declare global {
+  interface Window {
+    tongyou?: Diagnostics;
+  }
+}
+
+export function exposeDiagnostics(live: Live): void {
+  const { session, stage, crowd } = live;
+  const diagnostics: Diagnostics = {
+    get state() {
+      return session.state;
+    },
+    get reason() {
+      return session.reason.message;
+    },
+    get code() {
+      return session.code;
+    },
+    get headset() {
+      return session.headset;
+    },
+    get epoch() {
+      return session.current?.epoch ?? null;
+    },
+    get stop() {
+      return session.current?.stop ?? null;
+    },
+    get stopId() {
+      return session.stop?.id ?? null;
+    },
+    get cell() {
+      return session.placement?.cell ?? null;
+    },
+    get leads() {
+      return session.leads;
+    },
+    get people() {
+      return session.people.map(({ headset, name, role, simulated, cell }) => ({ headset, name, role, simulated, cell }));
+    },
+    get lastSet() {
+      const tag = stage.layers.shown?.tag;
+      if (!tag) return null;
+      const { set, tourTimeUs, point, vantage, epoch } = tag;
+      return { set, tourTimeUs, point, vantage, epoch };
+    },
+    get setsComplete() {
+      return session.connection.stats.complete;
+    },
+    get setsMissed() {
+      return session.connection.stats.missed;
+    },
+    get stats() {
+      return session.connection.stats;
+    },
+    get presentedFrames() {
+      return stage.presentedFrames;
+    },
+    get frameTimesMs() {
+      return { interval: stage.intervalsMs.slice(), cpu: stage.cpuMs.slice() };
+    },
+    get clock() {
+      return session.connection.clock;
+    },
+    get camera() {
+      return stage.eyes.map((eye) => ({
+        position: new three.Vector3().setFromMatrixPosition(eye.matrixWorld).toArray(),
+        quaternion: new three.Quaternion().setFromRotationMatrix(eye.matrixWorld).toArray(),
+        projection: eye.projectionMatrix.toArray(),
+      }));
+    },
+    get avatars() {
+      return crowd.seen(live.poseOrigin);
+    },
+    get pointer() {
+      return live.pointer?.toArray() ?? null;
+    },
+    get changes() {
+      return session.changes.map((c) => ({ ...c }));
+    },
+    get inXr() {
+      return stage.inXr;
+    },
+    get troubles() {
+      return session.connection.troubles.slice();
+    },
+    withholdSets: (on) => session.connection.withhold(on),
+    setView({ yaw, pitch, offset }) {
+      if (yaw !== undefined) stage.view.yaw = yaw;
+      if (pitch !== undefined) stage.view.pitch = pitch;
+      if (offset) stage.view.offset.set(...offset);
+    },
+    pointAt: (place) => live.input.pointAt(place),
+    walkTo: (cell) => live.walk(cell),
+    hideInterface(on) {
+      live.interfaceHidden = on;
+      document.body.classList.toggle("bare", on);
+    },
+  };
+  Object.defineProperty(window, "tongyou", { value: Object.freeze(diagnostics), configurable: true });
+}

@@ -1,0 +1,113 @@
+// The places of a stop, as rings on the floor: where one can walk to.
+import * as three from "three";
+import type { Stop } from "../gen/control_pb";
+import { biased } from "../people/figure";
+
+const RADIUS_M = 0.42;
+const CALM = new three.Color(0xffd56a);
+const HOT = new three.Color(0xff6a4d);
+
+export class Rings {
+  readonly object = new three.Group();
+  #rings: { cell: number; group: three.Group; material: three.MeshBasicMaterial; at: three.Vector3 }[] = [];
+  #here = -1;
+  #hovered = -1;
+
+  setStop(stop: Stop | null): void {
+    for (const r of this.#rings) {
+      r.group.traverse((o) => {
+        if (o instanceof three.Mesh) {
+          o.geometry.dispose();
+          o.material.map?.dispose();
+          o.material.dispose();
+        }
+      });
+    }
+    this.object.clear();
+    this.#rings = [];
+    stop?.cells.forEach((cell, index) => {
+      if (!cell.point) return;
+      const at = new three.Vector3(cell.point.x, cell.floorY + 0.02, cell.point.z);
+      const material = biased(
+        new three.MeshBasicMaterial({ color: CALM, transparent: true, opacity: 0.85, depthWrite: false, side: three.DoubleSide }),
+      );
+      const group = new three.Group();
+      group.position.copy(at);
+      const ring = new three.Mesh(new three.RingGeometry(RADIUS_M * 0.8, RADIUS_M, 48).rotateX(-Math.PI / 2), material);
+      const disc = new three.Mesh(
+        new three.CircleGeometry(RADIUS_M * 0.8, 40).rotateX(-Math.PI / 2),
+        biased(new three.MeshBasicMaterial({ color: 0x0d1220, transparent: true, opacity: 0.45, depthWrite: false })),
+      );
+      const label = new three.Mesh(
+        new three.PlaneGeometry(0.5, 0.5),
+        biased(new three.MeshBasicMaterial({ map: numberTexture(index + 1), transparent: true, depthWrite: false })),
+      );
+      label.position.y = 0.32;
+      disc.renderOrder = 1;
+      ring.renderOrder = 2;
+      label.renderOrder = 3;
+      group.add(disc, ring, label);
+      this.object.add(group);
+      this.#rings.push({ cell: index, group, material, at });
+    });
+  }
+
+  /** The ring of the place where one stands is not drawn. */
+  set here(cell: number) {
+    this.#here = cell;
+  }
+
+  set hovered(cell: number) {
+    this.#hovered = cell;
+  }
+
+  get visible(): readonly { cell: number; at: three.Vector3 }[] {
+    return this.#rings.filter((r) => r.cell !== this.#here);
+  }
+
+  update(eye: three.Vector3): void {
+    for (const r of this.#rings) {
+      r.group.visible = r.cell !== this.#here;
+      r.material.color.copy(r.cell === this.#hovered ? HOT : CALM);
+      const label = r.group.children[2];
+      if (!label) continue;
+      const distance = r.at.distanceTo(eye);
+      label.scale.setScalar(Math.max(0.6, distance * 0.075));
+      label.position.y = 0.18 + 0.25 * label.scale.y;
+      label.lookAt(eye.x, label.getWorldPosition(new three.Vector3()).y, eye.z);
+    }
+  }
+
+  /** The ring that a ray points at, with some tolerance: hands and mice tremble. */
+  pick(origin: three.Vector3, direction: three.Vector3, toleranceAngle = 0.05): number | null {
+    let best: { cell: number; angle: number } | null = null;
+    for (const { cell, at } of this.visible) {
+      const to = at.clone().sub(origin);
+      const reach = Math.max(toleranceAngle, Math.atan(RADIUS_M / to.length()) * 0.6);
+      const angle = to.angleTo(direction);
+      if (angle < reach && (!best || angle < best.angle)) best = { cell, angle };
+    }
+    return best?.cell ?? null;
+  }
+}
+
+function numberTexture(n: number): three.CanvasTexture {
+  const canvas = document.createElement("canvas");
+  canvas.width = 96;
+  canvas.height = 96;
+  const context = canvas.getContext("2d");
+  if (context) {
+    context.fillStyle = "rgba(13, 18, 32, 0.82)";
+    context.beginPath();
+    context.arc(48, 48, 42, 0, Math.PI * 2);
+    context.fill();
+    context.font = "700 52px system-ui, sans-serif";
+    context.fillStyle = "#ffe9b3";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(String(n), 48, 52);
+  }
+  const map = new three.CanvasTexture(canvas);
+  map.colorSpace = three.SRGBColorSpace;
+  return map;
+}

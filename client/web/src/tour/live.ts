@@ -1,0 +1,217 @@
+// A session on a stage: what the server says becomes what is seen, what the wearer does becomes what is said.
+import * as three from "three";
+import { type ClockError, setClockError } from "../clock/now";
+import type { Person, Placement, Stop } from "../gen/control_pb";
+import { raycast } from "../layer/layer";
+import { Crowd } from "../people/crowd";
+import { FlatInput } from "../stage/flat_input";
+import { Rings } from "../stage/rings";
+import { CELL_FADE_MS, type FrameInfo, Stage, STOP_FADE_MS } from "../stage/stage";
+import { yawOf } from "../stage/view";
+import type { Vec3 } from "../wire/cube";
+import type { Joint } from "../wire/datagram";
+import { vantageKey } from "../worker/messages";
+import { PoseSender } from "./poses";
+import { Session } from "./session";
+
+export interface LiveEvents {
+  /** Anything that the interface shows may have changed. */
+  changed(): void;
+  stopChanged(stop: Stop, index: number): void;
+  notice(message: string): void;
+  /** What is written beside a person's name. */
+  note(person: Person): string;
+}
+
+/** What else draws or moves in a frame: the headset's side. */
+export interface Extension {
+  /** Hands and pointing where a headset is worn, world space; `null` without one. */
+  frame(info: FrameInfo): { head: Joint; left: Joint | null; right: Joint | null; ray: three.Ray | null } | null;
+  placed(yaw: number): void;
+}
+
+export class Live {
+  readonly session: Session;
+  readonly stage: Stage;
+  readonly crowd: Crowd;
+  readonly rings = new Rings();
+  readonly input: FlatInput;
+  extension: Extension | null = null;
+  /** Where the wearer points, world space. */
+  pointer: three.Vector3 | null = null;
+  readonly #events: LiveEvents;
+  readonly #poses = new PoseSender();
+  #wanted: { key: number; yaw: number | null; fadeMs: number } | null = null;
+  #presentNext = false;
+  /** No set of the present stop is there yet. */
+  waiting = false;
+
+  constructor(canvas: HTMLCanvasElement, clockError: ClockError, events: LiveEvents) {
+    setClockError(clockError);
+    this.#events = events;
+    this.stage = new Stage(canvas, {
+      frame: (info) => this.#frame(info),
+      drawn: (info) => this.#drawn(info),
+      shown: ({ key, tag }) => this.session.setReady(key, tag.set),
+    });
+    this.crowd = new Crowd(this.stage.scene);
+    this.stage.scene.add(this.rings.object);
+    this.session = new Session(
+      {
+        changed: () => this.#changed(),
+        placed: (placement, why) => this.#placed(placement, why),
+        stopChanged: (stop, index) => this.#stopChanged(stop, index),
+        set: (set) => this.stage.push(set),
+        avatars: (avatars) => {
+          const now = this.session.connection.serverNowUs;
+          if (now !== null && this.session.current) this.crowd.take(avatars, this.session.current.epoch, now);
+        },
+        forget: (key) => this.stage.layers.forget(key),
+        notice: (message) => events.notice(message),
+        reset: () => {
+          this.stage.layers.clear();
+          this.crowd.scatter();
+        },
+      },
+      clockError,
+    );
+    this.input = new FlatInput(canvas, this.stage, {
+      pick: (ray) => this.rings.pick(ray.origin, ray.direction, 0.03),
+      hover: (cell) => {
+        this.rings.hovered = cell ?? -1;
+      },
+      walk: (cell) => this.walk(cell),
+      mayPoint: () => this.session.leads,
+    });
+  }
+
+  walk(cell: number): void {
+    const cells = this.session.stop?.cells.length ?? 0;
+    if (cell >= 0 && cell < cells && cell !== this.session.placement?.cell) this.session.moveToCell(cell);
+  }
+
+  get poseOrigin(): three.Vector3 {
+    const o = this.session.stop?.poseOrigin;
+    return new three.Vector3(o?.x ?? 0, o?.y ?? 0, o?.z ?? 0);
+  }
+
+  get eye(): three.Vector3 {
+    return this.stage.eyes[0]?.getWorldPosition(new three.Vector3()) ?? this.stage.point;
+  }
+
+  /** Where a ray meets the sight. */
+  meet(ray: three.Ray): three.Vector3 | null {
+    const layer = this.stage.layers.shown;
+    return layer ? raycast(layer, ray.origin, ray.direction) : null;
+  }
+
+  #changed(): void {
+    this.crowd.setPeople(this.session.people, this.session.headset, this.#events.note);
+    this.rings.here = this.session.placement?.cell ?? -1;
+    this.#events.changed();
+  }
+
+  #stopChanged(stop: Stop, index: number): void {
+    this.rings.setStop(stop);
+    this.crowd.scatter();
+    this.#events.stopChanged(stop, index);
+  }
+
+  #placed(placement: Placement, why: "join" | "stop" | "cell"): void {
+    this.#wanted = {
+      key: vantageKey(placement),
+      yaw: why === "cell" ? null : placement.yaw,
+      fadeMs: why === "join" ? 0 : why === "stop" ? STOP_FADE_MS : CELL_FADE_MS,
+    };
+    this.#poses.jump();
+    this.#presentNext = why === "stop";
+    this.#arrive(performance.now());
+  }
+
+  #arrive(nowMs: number): void {
+    const wanted = this.#wanted;
+    if (!wanted) return;
+    const view = this.stage.view;
+    const newYaw = wanted.yaw ?? view.yaw;
+    if (!this.stage.layers.show(wanted.key, nowMs, wanted.fadeMs, view.yaw, newYaw)) {
+      // Those who walk keep what they see until the next place is there; at another stop it would be the wrong one.
+      this.waiting = wanted.yaw !== null;
+      return;
+    }
+    this.#wanted = null;
+    this.waiting = false;
+    if (wanted.yaw !== null) {
+      view.yaw = wanted.yaw;
+      view.pitch = 0;
+      view.offset.set(0, 0, 0);
+      this.extension?.placed(wanted.yaw);
+    }
+    this.#poses.jump();
+    this.#events.changed();
+  }
+
+  #frame(info: FrameInfo): void {
+    this.session.beforeFrame(info.displayedAtUs);
+    this.#arrive(info.nowMs);
+    const goal = this.waiting && this.stage.layers.shown ? 0.12 : 1;
+    this.stage.brightness += (goal - this.stage.brightness) * Math.min(1, info.deltaS * 12);
+    const worn = this.extension?.frame(info) ?? null;
+    this.input.frame(info.deltaS);
+    const tag = this.stage.layers.shown?.tag;
+    if (tag) this.crowd.light(tag);
+    const origin = this.poseOrigin;
+    const eye = this.eye;
+    this.crowd.update(this.session.connection.serverAt(info.displayedAtUs), origin, eye);
+    this.crowd.object.visible = !this.waiting;
+    this.rings.object.visible = !this.waiting && !this.interfaceHidden;
+    this.rings.update(eye);
+    const ray = worn ? worn.ray : this.input.pointingRay;
+    this.pointer = ray ? this.meet(ray) : null;
+    this.#sendPose(worn, info.nowMs);
+  }
+
+  interfaceHidden = false;
+
+  #sendPose(worn: { head: Joint; left: Joint | null; right: Joint | null } | null, nowMs: number): void {
+    const { placement, current, stop } = this.session;
+    const now = this.session.connection.serverNowUs;
+    const tag = this.stage.layers.shown?.tag;
+    const cell = placement ? stop?.cells[placement.cell] : undefined;
+    if (!placement?.seat || !current || now === null || !tag || !cell?.point || this.session.state !== "joined") return;
+    // Everyone looks from the rendered point, and stands on a seat of their own.
+    const seat = new three.Vector3(placement.seat.x, placement.seat.y + cell.point.y - cell.floorY, placement.seat.z);
+    const shift = seat.sub(new three.Vector3(...tag.point)).sub(this.poseOrigin);
+    const move = (joint: Joint): Joint => ({
+      position: [joint.position[0] + shift.x, joint.position[1] + shift.y, joint.position[2] + shift.z],
+      rotation: joint.rotation,
+    });
+    const flatHead: Joint = {
+      position: this.stage.point.add(this.stage.view.offset).toArray() as unknown as Vec3,
+      rotation: this.stage.view.quaternion.toArray() as unknown as Joint["rotation"],
+    };
+    const pointer = this.pointer ? (this.pointer.clone().sub(this.poseOrigin).toArray() as unknown as Vec3) : null;
+    const pose = this.#poses.next(
+      {
+        head: move(worn?.head ?? flatHead),
+        left: worn?.left ? move(worn.left) : null,
+        right: worn?.right ? move(worn.right) : null,
+        pointer,
+      },
+      current.epoch,
+      now,
+      nowMs,
+    );
+    if (pose) this.session.connection.sendPose(pose);
+  }
+
+  #drawn(info: FrameInfo): void {
+    if (!this.#presentNext || this.waiting || this.#wanted) return;
+    this.#presentNext = false;
+    this.session.presented(info.displayedAtUs);
+  }
+
+  /** Heading of the eye. */
+  get yaw(): number {
+    return yawOf(this.stage.eyes[0]?.getWorldQuaternion(new three.Quaternion()) ?? this.stage.view.quaternion);
+  }
+}

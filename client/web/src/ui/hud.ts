@@ -1,0 +1,122 @@
+// What lies over the view of a tour for everyone: title card, captions, notice, state, people, buttons.
+import { type Person, Role } from "../gen/control_pb";
+import type { Live } from "../tour/live";
+import { byId, make, setText } from "./dom";
+import { choose, say } from "./words";
+
+const CARD_MS = 7000;
+const NOTICE_MS = 6000;
+
+export class Hud {
+  readonly element: HTMLElement;
+  readonly actions = make("div", { class: "actions" });
+  readonly #live: Live;
+  readonly #speaker = byId("live", HTMLElement);
+  readonly #card = make("div", { class: "title-card" });
+  readonly #caption = make("p", { class: "caption" });
+  readonly #notice = make("p", { class: "tour-notice" });
+  readonly #status = make("p", { class: "status", role: "status" });
+  readonly #toasts = make("div", { class: "toasts", role: "status" });
+  readonly #people = make("ul", { class: "people" });
+  readonly #peopleTitle = make("h2");
+  readonly #help = make("p", { class: "help", id: "help" });
+  #cardTimer: ReturnType<typeof setTimeout> | undefined;
+  #wasReconnecting = false;
+
+  constructor(element: HTMLElement, live: Live) {
+    this.element = element;
+    this.#live = live;
+    const crowd = make("section", { class: "panel crowd" }, this.#peopleTitle, this.#people);
+    element.replaceChildren(
+      this.#status,
+      this.#card,
+      make("div", { class: "bottom" }, this.#caption, this.#notice, this.#help),
+      crowd,
+      this.actions,
+      this.#toasts,
+    );
+  }
+
+  stopChanged(): void {
+    const stop = this.#live.session.stop;
+    if (!stop) return;
+    this.#showCard();
+    setText(this.#speaker, `${choose(stop.title)}. ${choose(stop.text)}`);
+  }
+
+  toast(message: string): void {
+    const toast = make("p", { class: "toast" }, message);
+    this.#toasts.append(toast);
+    setTimeout(() => toast.remove(), NOTICE_MS);
+  }
+
+  update(): void {
+    const { session } = this.#live;
+    const stop = session.stop;
+    setText(this.#caption, choose(stop?.text));
+    setText(this.#notice, choose(session.tour?.notice));
+    this.#notice.hidden = !this.#notice.textContent;
+    setText(this.#help, session.leads ? `${say("help")} · ${say("helpGuide")}` : say("help"));
+    setText(this.#status, this.#statusText());
+    this.#status.hidden = !this.#status.textContent;
+    if (this.#live.waiting) this.#showCard();
+    if (session.state === "reconnecting") this.#wasReconnecting = true;
+    if (session.state === "joined" && this.#wasReconnecting) {
+      this.#wasReconnecting = false;
+      this.toast(say("back"));
+    }
+    setText(this.#peopleTitle, `${say("people")} ${session.people.length}`);
+    const wanted = session.people.map((p) => this.#describe(p));
+    if (wanted.join("\n") !== [...this.#people.children].map((c) => c.getAttribute("data-key")).join("\n")) {
+      this.#people.replaceChildren(...session.people.map((p) => this.#entry(p)));
+    }
+  }
+
+  #statusText(): string {
+    const { session, stage, waiting } = this.#live;
+    if (session.state === "connecting") return say("connecting");
+    if (session.state === "reconnecting") return say("reconnecting");
+    if (session.state === "joined" && (waiting || !stage.layers.shown)) return say("firstPicture");
+    return "";
+  }
+
+  #showCard(): void {
+    const { session } = this.#live;
+    const stop = session.stop;
+    if (!stop || !session.current) return;
+    const number = `${session.current.stop + 1} / ${session.tour?.stops.length ?? 1}`;
+    const other = choose({ zh: stop.title?.en ?? "", en: stop.title?.zh ?? "" });
+    this.#card.replaceChildren(
+      make("p", { class: "number" }, number),
+      make("p", { class: "name" }, choose(stop.title)),
+      make("p", { class: "other" }, other === choose(stop.title) ? "" : other),
+    );
+    this.#card.classList.add("shown");
+    clearTimeout(this.#cardTimer);
+    this.#cardTimer = setTimeout(() => this.#card.classList.remove("shown"), CARD_MS);
+  }
+
+  #describe(p: Person): string {
+    return `${p.headset}|${p.name}|${p.role}|${p.simulated}|${p.cell}|${p.headset === this.#live.session.headset}|${say("you")}`;
+  }
+
+  #entry(p: Person): HTMLElement {
+    const notes = [
+      p.headset === this.#live.session.headset ? say("you") : "",
+      p.role === Role.GUIDE ? say("guide") : "",
+      p.simulated ? say("simulated") : "",
+    ].filter(Boolean);
+    return make(
+      "li",
+      { "data-key": this.#describe(p), class: p.role === Role.GUIDE ? "is-guide" : "" },
+      make("span", { class: "who" }, p.name),
+      make("span", { class: "notes" }, notes.join(" · ")),
+      make("span", { class: "where" }, `${say("cell")} ${p.cell + 1}`),
+    );
+  }
+}
+
+/** What stands beside a name in the world. */
+export function noteOf(p: Person): string {
+  return p.simulated ? say("simulated") : p.role === Role.GUIDE ? say("guide") : "";
+}
