@@ -46,7 +46,7 @@ pub struct Options {
 /// The one who wears the headset: a person at a window, or a program.
 pub trait Wearer: Send {
     /// How head and hands are held now; asked when a pose is due. `None` sends nothing.
-    fn pose(&mut self, at: Moment, headset: &Headset) -> Option<LocalPose>;
+    fn pose(&mut self, at: Moment, headset: &mut Headset) -> Option<LocalPose>;
 
     /// Something happened; wishes can be said to the headset.
     fn on_event(&mut self, at: Moment, event: &Event, headset: &mut Headset);
@@ -365,3 +365,26 @@ impl Driver<'_> {
         }
     }
 }
+
+/// Reads a SHA-256 in hexadecimal, as fingerprints are shown: 64 digits, colons and spaces do not matter.
+///
+/// # Errors
+/// When it is not one.
+pub fn parse_sha256(text: &str) -> Result<[u8; 32], BadSha256> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':')
+        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(BadSha256))
+        .collect::<Result<_, _>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if digits.len() == 64 {
+        bytes.try_into().map_err(|_| BadSha256)
+    } else {
+        Err(BadSha256)
+    }
+}
+
+/// The text is not a SHA-256 in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 has 64 hexadecimal digits")]
+pub struct BadSha256;
