@@ -36,18 +36,35 @@ fn main() {
     let id = executor.add_scene(&scene).unwrap();
     let point = Vec3::new(3.0, 1.7, 6.0);
     for (name, lighting) in [("day", support::day()), ("dusk", support::dusk())] {
-        let request = VantageRequest { force: true, ..support::panorama(id, point, lighting.clone()) };
-        let (first_plan, memory) =
-            plan(executor.scenes(), &Memory::default(), TourTime(0), std::slice::from_ref(&request));
+        let request = VantageRequest {
+            force: true,
+            ..support::panorama(id, point, lighting.clone())
+        };
+        let (first_plan, memory) = plan(
+            executor.scenes(),
+            &Memory::default(),
+            TourTime(0),
+            std::slice::from_ref(&request),
+        );
         let frame = executor.execute(&first_plan).unwrap().remove(0);
         let depth = frame.depth.as_ref().unwrap();
         let covered = depth.iter().filter(|d| **d > 0).count() as f64 / depth.len() as f64;
         assert!((0.6..0.95).contains(&covered), "{covered} of the picture is not sky");
         if let Some(folder) = &folder {
-            support::write_png(&folder.join(format!("{name}.png")), &support::rgb(&frame), frame.width, frame.height);
+            support::write_png(
+                &folder.join(format!("{name}.png")),
+                &support::rgb(&frame),
+                frame.width,
+                frame.height,
+            );
             let flat = support::flat(id, point, Vec3::new(0.0, 9.0, -22.0), 1024, 768, lighting);
             let flat = support::draw(&mut executor, &flat);
-            support::write_png(&folder.join(format!("{name}_flat.png")), &support::rgb(&flat), 1024, 768);
+            support::write_png(
+                &folder.join(format!("{name}_flat.png")),
+                &support::rgb(&flat),
+                1024,
+                768,
+            );
         }
         let (cpu, start) = (cpu_s(), Instant::now());
         for _ in 0..runs {

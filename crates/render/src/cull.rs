@@ -13,7 +13,10 @@ pub(crate) struct Aabb {
 
 impl Aabb {
     /// Contains nothing.
-    pub(crate) const EMPTY: Self = Self { min: Vec3::INFINITY, max: Vec3::NEG_INFINITY };
+    pub(crate) const EMPTY: Self = Self {
+        min: Vec3::INFINITY,
+        max: Vec3::NEG_INFINITY,
+    };
 
     pub(crate) fn add(&mut self, p: Vec3) {
         self.min = self.min.min(p);
@@ -21,7 +24,10 @@ impl Aabb {
     }
 
     pub(crate) fn union(self, other: Self) -> Self {
-        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -46,12 +52,18 @@ impl Aabb {
         let reach = m.x_axis.truncate().abs() * half.x
             + m.y_axis.truncate().abs() * half.y
             + m.z_axis.truncate().abs() * half.z;
-        Self { min: centre - reach, max: centre + reach }
+        Self {
+            min: centre - reach,
+            max: centre + reach,
+        }
     }
 
     /// The box around this one's way along a vector.
     pub(crate) fn swept(&self, by: Vec3) -> Self {
-        self.union(Self { min: self.min + by, max: self.max + by })
+        self.union(Self {
+            min: self.min + by,
+            max: self.max + by,
+        })
     }
 
     /// Distance from a point to the nearest part of the box.
@@ -73,7 +85,11 @@ impl Frustum {
     pub(crate) fn new(view: &View, eye: Vec3, near: f32) -> Self {
         let (right, up, forward) = (view.world_from_view.x_axis, view.world_from_view.y_axis, view.forward());
         let (across, along) = (forward * view.half_tangent.x, forward * view.half_tangent.y);
-        Self { normals: [across + right, across - right, along + up, along - up, forward], eye, near }
+        Self {
+            normals: [across + right, across - right, along + up, along - up, forward],
+            eye,
+            near,
+        }
     }
 
     /// Whether any part of the box may be seen. Never says no wrongly.
@@ -99,7 +115,10 @@ mod tests {
         let views = VantageKind::Panorama.views();
         for (i, view) in views.iter().enumerate() {
             let centre = view.forward() * 10.0 + Vec3::new(1.0, 2.0, 3.0);
-            let b = Aabb { min: centre - 0.5, max: centre + 0.5 };
+            let b = Aabb {
+                min: centre - 0.5,
+                max: centre + 0.5,
+            };
             for (j, other) in views.iter().enumerate() {
                 let sees = Frustum::new(other, Vec3::new(1.0, 2.0, 3.0), 0.1).sees(&b);
                 assert_eq!(sees, i == j, "box {i}, face {j}");
@@ -109,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_box_around_the_eye_is_seen_by_all() {
-        let b = Aabb { min: Vec3::splat(-3.0), max: Vec3::splat(3.0) };
+        let b = Aabb {
+            min: Vec3::splat(-3.0),
+            max: Vec3::splat(3.0),
+        };
         for view in VantageKind::Panorama.views() {
             assert!(Frustum::new(&view, Vec3::ZERO, 0.1).sees(&b));
         }

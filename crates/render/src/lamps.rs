@@ -60,7 +60,10 @@ pub(crate) fn gather(scene: &Scene, world_from_nodes: &[Mat4]) -> Vec<Lamp> {
         };
         let infinite = light.kind == LightKind::Directional;
         Some(Lamp {
-            position: world.w_axis.truncate().extend(if infinite { 0.0 } else { 1.0 / (range * range) }),
+            position: world
+                .w_axis
+                .truncate()
+                .extend(if infinite { 0.0 } else { 1.0 / (range * range) }),
             color: (light.color * light.intensity).extend(scale),
             direction: direction.extend(offset),
         })
@@ -108,19 +111,33 @@ impl Grid {
                 for x in 0..cells_x {
                     // Distance from the lamp to the cell's rectangle.
                     let corner = (low.0 + x as f32 * cell, low.1 + z as f32 * cell);
-                    let dx = (corner.0 - lamp.position.x).max(lamp.position.x - corner.0 - cell).max(0.0);
-                    let dz = (corner.1 - lamp.position.z).max(lamp.position.z - corner.1 - cell).max(0.0);
+                    let dx = (corner.0 - lamp.position.x)
+                        .max(lamp.position.x - corner.0 - cell)
+                        .max(0.0);
+                    let dz = (corner.1 - lamp.position.z)
+                        .max(lamp.position.z - corner.1 - cell)
+                        .max(0.0);
                     if dx * dx + dz * dz < r * r {
                         lists[(z * cells_x + x) as usize].push(index);
                     }
                 }
             }
         }
-        Self { x: low.0, z: low.1, cells_per_m: 1.0 / cell, cells_x, cells_z, words: pack(lists, lamps) }
+        Self {
+            x: low.0,
+            z: low.1,
+            cells_per_m: 1.0 / cell,
+            cells_x,
+            cells_z,
+            words: pack(lists, lamps),
+        }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "64 x 64 lists of at most 255 fit 24 bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "64 x 64 lists of at most 255 fit 24 bits"
+)]
 fn pack(lists: Vec<Vec<u32>>, lamps: &[Lamp]) -> Vec<u32> {
     let mut words = vec![0; lists.len()];
     for (cell, mut list) in lists.into_iter().enumerate() {
@@ -151,7 +168,11 @@ mod tests {
         let cell = |v: f32, corner: f32| ((v - corner) * grid.cells_per_m).floor();
         let (cx, cz) = (cell(x, grid.x), cell(z, grid.z));
         let inside = cx >= 0.0 && cz >= 0.0 && (cx as u32) < grid.cells_x && (cz as u32) < grid.cells_z;
-        let index = if inside { cz as u32 * grid.cells_x + cx as u32 } else { grid.cells_x * grid.cells_z };
+        let index = if inside {
+            cz as u32 * grid.cells_x + cx as u32
+        } else {
+            grid.cells_x * grid.cells_z
+        };
         let word = grid.words[index as usize];
         grid.words[(word >> 8) as usize..][..(word & 0xff) as usize].to_vec()
     }

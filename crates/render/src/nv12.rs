@@ -30,7 +30,11 @@ pub fn rgb_from_nv12(nv12: &[u8], width: u32, height: u32) -> Option<Vec<u8>> {
     Some(rgb)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a byte"
+)]
 fn to_byte(v: f32) -> u8 {
     (v.clamp(0.0, 1.0) * 255.0).round() as u8
 }

@@ -27,7 +27,10 @@ pub(crate) fn vertices(primitive: &Primitive) -> Vec<Vertex> {
     (0..primitive.positions.len())
         .map(|i| {
             let normal = primitive.normals.get(i).copied().unwrap_or(Vec3::Y);
-            let tangent = tangents.get(i).copied().unwrap_or_else(|| normal.any_orthogonal_vector().extend(1.0));
+            let tangent = tangents
+                .get(i)
+                .copied()
+                .unwrap_or_else(|| normal.any_orthogonal_vector().extend(1.0));
             Vertex {
                 position: primitive.positions[i],
                 color: primitive.colors.get(i).map_or(u32::MAX, |c| u32::from_le_bytes(*c)),
@@ -85,7 +88,11 @@ fn tangents(primitive: &Primitive) -> Vec<Vec4> {
                 .try_normalize()
                 .unwrap_or_else(|| normal.any_orthogonal_vector());
             // glTF's v runs down the image and its bitangent, w (n × t), up.
-            let w = if normal.cross(t).dot(along_v[i]) > 0.0 { -1.0 } else { 1.0 };
+            let w = if normal.cross(t).dot(along_v[i]) > 0.0 {
+                -1.0
+            } else {
+                1.0
+            };
             t.extend(w)
         })
         .collect()

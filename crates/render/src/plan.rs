@@ -124,8 +124,13 @@ pub fn plan(
     requests: &[VantageRequest],
 ) -> (RenderPlan, Memory) {
     let mut next = Memory::default();
-    let mut plan =
-        RenderPlan { tour_time, scenes: Vec::new(), vantages: Vec::new(), still: Vec::new(), refused: Vec::new() };
+    let mut plan = RenderPlan {
+        tour_time,
+        scenes: Vec::new(),
+        vantages: Vec::new(),
+        still: Vec::new(),
+        refused: Vec::new(),
+    };
     let mut evaluated: Vec<ScenePlan> = Vec::new();
     for request in requests {
         let checked = if next.seen.contains_key(&request.vantage) {
@@ -140,10 +145,13 @@ pub fn plan(
                 continue;
             }
         };
-        let at = evaluated.iter().position(|s| s.scene == request.scene).unwrap_or_else(|| {
-            evaluated.push(evaluate(request.scene, prepared, tour_time));
-            evaluated.len() - 1
-        });
+        let at = evaluated
+            .iter()
+            .position(|s| s.scene == request.scene)
+            .unwrap_or_else(|| {
+                evaluated.push(evaluate(request.scene, prepared, tour_time));
+                evaluated.len() - 1
+            });
         let scene = &evaluated[at];
         let boxes: Vec<Aabb> = prepared
             .parts
@@ -174,7 +182,10 @@ struct Change {
 }
 
 impl Change {
-    const GEOMETRY: Self = Self { light: true, geometry: true };
+    const GEOMETRY: Self = Self {
+        light: true,
+        geometry: true,
+    };
 }
 
 impl Seen {
@@ -195,7 +206,11 @@ impl Seen {
             .filter(|(_, (part, b))| part.moving && frusta.iter().any(|f| f.sees(&b.swept(shadow))))
             .map(|(i, (part, _))| (i, scene.world_from_nodes[part.node]))
             .collect();
-        let lamps = if request.lighting.lamps > 0.0 { scene.lamps.clone() } else { Vec::new() };
+        let lamps = if request.lighting.lamps > 0.0 {
+            scene.lamps.clone()
+        } else {
+            Vec::new()
+        };
         Self {
             scene: request.scene,
             lighting: request.lighting.clone(),
@@ -215,7 +230,12 @@ impl Seen {
         if !same_parts {
             return Change::GEOMETRY;
         }
-        let threshold = self.kind.views().iter().map(View::radians_per_pixel).fold(f32::INFINITY, f32::min)
+        let threshold = self
+            .kind
+            .views()
+            .iter()
+            .map(View::radians_per_pixel)
+            .fold(f32::INFINITY, f32::min)
             * STILL_PIXELS;
         let moved = self.moving.iter().zip(&old.moving).any(|((part, new), (_, old))| {
             parts[*part as usize].bounds.corners().iter().any(|corner| {
@@ -223,7 +243,10 @@ impl Seen {
                 a.distance(b) > threshold * b.distance(self.point).max(self.near)
             })
         });
-        Change { light: moved || self.lighting != old.lighting || self.lamps != old.lamps, geometry: moved }
+        Change {
+            light: moved || self.lighting != old.lighting || self.lamps != old.lamps,
+            geometry: moved,
+        }
     }
 }
 
@@ -246,7 +269,11 @@ fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest) -> Result<&'a Pre
 fn evaluate(scene: SceneId, prepared: &Prepared, tour_time: TourTime) -> ScenePlan {
     let world_from_nodes = prepared.skeleton.world_from_nodes(tour_time.as_seconds());
     let lamps = lamps::gather(&prepared.skeleton, &world_from_nodes);
-    ScenePlan { scene, world_from_nodes, lamps }
+    ScenePlan {
+        scene,
+        world_from_nodes,
+        lamps,
+    }
 }
 
 fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: bool) -> VantagePlan {
@@ -259,7 +286,10 @@ fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: b
             .map(|(i, b)| (b.distance(request.point), i))
             .collect();
         parts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        PlannedView { view, parts: parts.into_iter().map(|p| p.1).collect() }
+        PlannedView {
+            view,
+            parts: parts.into_iter().map(|p| p.1).collect(),
+        }
     });
     VantagePlan {
         vantage: request.vantage,

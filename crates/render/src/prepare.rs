@@ -86,12 +86,17 @@ pub(crate) fn prepare(scene: &Scene) -> Result<(Prepared, Geometry)> {
         }
     }
     if parts.len() > MAX_PARTS {
-        return Err(too_large(scene, "parts (nodes times primitives)", parts.len(), MAX_PARTS));
+        return Err(too_large(
+            scene,
+            "parts (nodes times primitives)",
+            parts.len(),
+            MAX_PARTS,
+        ));
     }
     let world_from_nodes = scene.world_from_nodes(0.0);
-    let bounds = parts
-        .iter()
-        .fold(Aabb::EMPTY, |b, p| b.union(p.bounds.transformed(&world_from_nodes[p.node])));
+    let bounds = parts.iter().fold(Aabb::EMPTY, |b, p| {
+        b.union(p.bounds.transformed(&world_from_nodes[p.node]))
+    });
     let skeleton = Scene {
         name: scene.name.clone(),
         nodes: scene.nodes.clone(),
@@ -99,7 +104,14 @@ pub(crate) fn prepare(scene: &Scene) -> Result<(Prepared, Geometry)> {
         animations: scene.animations.clone(),
         ..Scene::default()
     };
-    Ok((Prepared { skeleton, parts, bounds }, geometry))
+    Ok((
+        Prepared {
+            skeleton,
+            parts,
+            bounds,
+        },
+        geometry,
+    ))
 }
 
 /// Whether a transform turns triangles inside out.
@@ -108,7 +120,12 @@ pub(crate) fn is_mirrored(world_from_node: &Mat4) -> bool {
 }
 
 pub(crate) fn too_large(scene: &Scene, what: &'static str, actual: usize, limit: usize) -> Error {
-    Error::SceneTooLarge { scene: scene.name.clone(), what, actual: actual as u64, limit: limit as u64 }
+    Error::SceneTooLarge {
+        scene: scene.name.clone(),
+        what,
+        actual: actual as u64,
+        limit: limit as u64,
+    }
 }
 
 fn to_u32(scene: &Scene, what: &'static str, n: usize) -> Result<u32> {
@@ -118,9 +135,13 @@ fn to_u32(scene: &Scene, what: &'static str, n: usize) -> Result<u32> {
 /// The loader promises this; a scene that was made by hand may not keep it.
 fn check_references(scene: &Scene) -> Result<()> {
     let check = |what: &dyn Fn() -> String, target: &'static str, index: Option<usize>, count: usize| match index {
-        Some(index) if index >= count => {
-            Err(Error::DanglingIndex { scene: scene.name.clone(), what: what(), target, index, count })
-        }
+        Some(index) if index >= count => Err(Error::DanglingIndex {
+            scene: scene.name.clone(),
+            what: what(),
+            target,
+            index,
+            count,
+        }),
         _ => Ok(()),
     };
     for (i, node) in scene.nodes.iter().enumerate() {
@@ -152,7 +173,11 @@ fn check_references(scene: &Scene) -> Result<()> {
             check(&what, "material", primitive.material, scene.materials.len())?;
             let highest = primitive.indices.iter().max().map(|&v| v as usize);
             check(&what, "vertex", highest, primitive.positions.len())?;
-            for n in [primitive.normals.len(), primitive.tangents.len(), primitive.tex_coords.len()] {
+            for n in [
+                primitive.normals.len(),
+                primitive.tangents.len(),
+                primitive.tex_coords.len(),
+            ] {
                 let last = (n > 0 && n != primitive.positions.len()).then_some(n);
                 check(&what, "vertex attribute", last, primitive.positions.len().min(n))?;
             }

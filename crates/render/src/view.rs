@@ -79,7 +79,10 @@ impl VantageKind {
     #[must_use]
     pub const fn size(&self) -> (u32, u32) {
         match *self {
-            Self::Panorama => (cube::ATLAS_COLUMNS * cube::FACE_SIZE, cube::ATLAS_ROWS * cube::FACE_SIZE),
+            Self::Panorama => (
+                cube::ATLAS_COLUMNS * cube::FACE_SIZE,
+                cube::ATLAS_ROWS * cube::FACE_SIZE,
+            ),
             Self::Flat { width, height, .. } => (width, height),
         }
     }
@@ -88,7 +91,12 @@ impl VantageKind {
     pub(crate) fn is_valid(&self) -> bool {
         match *self {
             Self::Panorama => true,
-            Self::Flat { world_from_camera, vertical_fov_rad, width, height } => {
+            Self::Flat {
+                world_from_camera,
+                vertical_fov_rad,
+                width,
+                height,
+            } => {
                 world_from_camera.is_finite()
                     && (world_from_camera.length() - 1.0).abs() < 1e-3
                     && (0.01..3.0).contains(&vertical_fov_rad)
@@ -113,7 +121,12 @@ impl VantageKind {
                     size: UVec2::splat(cube::FACE_SIZE),
                 })
                 .collect(),
-            Self::Flat { world_from_camera, vertical_fov_rad, width, height } => {
+            Self::Flat {
+                world_from_camera,
+                vertical_fov_rad,
+                width,
+                height,
+            } => {
                 let up = (vertical_fov_rad * 0.5).tan();
                 vec![View {
                     world_from_view: Mat3::from_quat(world_from_camera),

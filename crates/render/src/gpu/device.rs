@@ -27,6 +27,8 @@ pub(crate) struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) adapter: String,
+    /// A driver that draws on the processor.
+    pub(crate) software: bool,
     faults: Arc<Mutex<Faults>>,
 }
 
@@ -50,7 +52,10 @@ impl Gpu {
             required_limits,
             ..DeviceDescriptor::default()
         }))
-        .map_err(|e| Error::NoDevice { adapter: name.clone(), message: e.to_string() })?;
+        .map_err(|e| Error::NoDevice {
+            adapter: name.clone(),
+            message: e.to_string(),
+        })?;
         let faults = Arc::new(Mutex::new(Faults::default()));
         let slot = Arc::clone(&faults);
         device.set_device_lost_callback(move |reason, message| {
@@ -60,7 +65,13 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |e| {
             lock(&slot).uncaptured.get_or_insert_with(|| e.to_string());
         }));
-        Ok(Self { device, queue, adapter: name, faults })
+        Ok(Self {
+            device,
+            queue,
+            adapter: name,
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            faults,
+        })
     }
 
     /// Runs wgpu calls and reports what they raised.
@@ -77,20 +88,29 @@ impl Gpu {
             return Err(Error::OutOfMemory(doing));
         }
         if let Some(e) = validation.or(internal) {
-            return Err(Error::Gpu { doing, message: e.to_string() });
+            return Err(Error::Gpu {
+                doing,
+                message: e.to_string(),
+            });
         }
         result
     }
 
     /// Waits for a submission.
     pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let wait = PollType::Wait { submission_index: Some(submission), timeout: Some(TIMEOUT) };
+        let wait = PollType::Wait {
+            submission_index: Some(submission),
+            timeout: Some(TIMEOUT),
+        };
         let polled = self.device.poll(wait);
         self.check("waiting for the device")?;
         match polled {
             Ok(_) => Ok(()),
             Err(wgpu::PollError::Timeout) => Err(Error::Timeout(TIMEOUT.as_secs())),
-            Err(e) => Err(Error::Gpu { doing: "waiting for the device", message: e.to_string() }),
+            Err(e) => Err(Error::Gpu {
+                doing: "waiting for the device",
+                message: e.to_string(),
+            }),
         }
     }
 
@@ -129,6 +149,8 @@ fn choose(instance: &wgpu::Instance, preference: Adapter) -> Result<wgpu::Adapte
         wgpu::DeviceType::Cpu => 4,
     });
     adapters.into_iter().next().ok_or_else(|| {
-        Error::NoAdapter(format!("wanted {preference:?} with Vulkan and primitive_index, found {found:?}"))
+        Error::NoAdapter(format!(
+            "wanted {preference:?} with Vulkan and primitive_index, found {found:?}"
+        ))
     })
 }

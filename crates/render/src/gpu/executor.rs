@@ -98,7 +98,10 @@ struct Vantage {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { adapter: Adapter::Best, largest_image: 1024 }
+        Self {
+            adapter: Adapter::Best,
+            largest_image: 1024,
+        }
     }
 }
 
@@ -144,7 +147,14 @@ impl Executor {
     pub fn add_scene(&mut self, scene: &Scene) -> Result<SceneId> {
         let (prepared, geometry) = SceneStore::prepare(scene)?;
         let gpu_scene = self.gpu.guarded("uploading a scene", || {
-            GpuScene::new(&self.gpu, &self.pipelines, scene, &prepared, &geometry, self.largest_image)
+            GpuScene::new(
+                &self.gpu,
+                &self.pipelines,
+                scene,
+                &prepared,
+                &geometry,
+                self.largest_image,
+            )
         })?;
         self.scenes.push(gpu_scene);
         self.store.insert(prepared)
@@ -165,17 +175,23 @@ impl Executor {
     /// [`Error::UnknownScene`], [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Gpu`].
     pub fn submit(&mut self, plan: &RenderPlan) -> Result<Submission> {
         if plan.vantages.is_empty() {
-            return Ok(Submission { index: None, pending: Vec::new() });
+            return Ok(Submission {
+                index: None,
+                pending: Vec::new(),
+            });
         }
         self.submissions += 1;
         for scene in &plan.scenes {
             let id = scene.scene;
             let known = self.store.get(id).zip(self.scenes.get_mut(id.0 as usize));
             let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
-            self.gpu.guarded("updating a scene", || gpu_scene.update(&self.gpu, prepared, scene))?;
+            self.gpu
+                .guarded("updating a scene", || gpu_scene.update(&self.gpu, prepared, scene))?;
         }
-        let mut encoder =
-            self.gpu.device.create_command_encoder(&CommandEncoderDescriptor { label: Some("plan") });
+        let mut encoder = self
+            .gpu
+            .device
+            .create_command_encoder(&CommandEncoderDescriptor { label: Some("plan") });
         let mut pending = Vec::with_capacity(plan.vantages.len());
         for vantage in &plan.vantages {
             let scene = plan.scenes.get(vantage.scene).ok_or(Error::UnknownScene(u32::MAX))?;
@@ -193,7 +209,10 @@ impl Executor {
             Ok(index)
         })?;
         self.forget_old();
-        Ok(Submission { index: Some(index), pending })
+        Ok(Submission {
+            index: Some(index),
+            pending,
+        })
     }
 
     /// Waits for a submission and reads its frames.
@@ -201,10 +220,17 @@ impl Executor {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Gpu`].
     pub fn collect(&mut self, submission: Submission) -> Result<Vec<Frame>> {
-        let Some(index) = submission.index else { return Ok(Vec::new()) };
+        let Some(index) = submission.index else {
+            return Ok(Vec::new());
+        };
         self.gpu.wait(index)?;
         let mut frames = Vec::with_capacity(submission.pending.len());
-        for Pending { mut frame, with_depth, readback } in submission.pending {
+        for Pending {
+            mut frame,
+            with_depth,
+            readback,
+        } in submission.pending
+        {
             frame.nv12 = read(&readback.nv12)?;
             if with_depth {
                 frame.depth = Some(bytemuck::pod_collect_to_vec(&read(&readback.depths)?));
@@ -231,8 +257,14 @@ impl Executor {
         let ambient_sh = light::ambient_sh(&vantage.lighting);
         gpu.guarded("drawing a vantage", || {
             let size = (vantage.width, vantage.height);
-            let target = self.targets.entry(size).or_insert_with(|| Target::new(gpu, size.0, size.1));
-            let kept = self.vantages.entry(vantage.vantage).or_insert_with(|| Vantage::new(gpu, pipelines));
+            let target = self
+                .targets
+                .entry(size)
+                .or_insert_with(|| Target::new(gpu, size.0, size.1));
+            let kept = self
+                .vantages
+                .entry(vantage.vantage)
+                .or_insert_with(|| Vantage::new(gpu, pipelines));
             kept.last_used = self.submissions;
             let casters = Casters {
                 id,
@@ -251,7 +283,16 @@ impl Executor {
             }
             gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
             raster(pipelines, encoder, target, kept, prepared, gpu_scene, vantage)?;
-            shade(gpu, pipelines, encoder, target, kept, gpu_scene, vantage, &self.no_probes);
+            shade(
+                gpu,
+                pipelines,
+                encoder,
+                target,
+                kept,
+                gpu_scene,
+                vantage,
+                &self.no_probes,
+            );
             Ok(Pending {
                 frame: empty_frame(plan, vantage, ambient_sh),
                 with_depth: vantage.depth,
@@ -304,11 +345,17 @@ fn raster(
             view: &target.visibility,
             depth_slice: None,
             resolve_target: None,
-            ops: Operations { load: LoadOp::Clear(Color::TRANSPARENT), store: StoreOp::Store },
+            ops: Operations {
+                load: LoadOp::Clear(Color::TRANSPARENT),
+                store: StoreOp::Store,
+            },
         })],
         depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
             view: &target.depth,
-            depth_ops: Some(Operations { load: LoadOp::Clear(0.0), store: StoreOp::Discard }),
+            depth_ops: Some(Operations {
+                load: LoadOp::Clear(0.0),
+                store: StoreOp::Discard,
+            }),
             stencil_ops: None,
         }),
         ..RenderPassDescriptor::default()
@@ -342,7 +389,10 @@ fn raster(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one private call; each is another thing that is bound")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one private call; each is another thing that is bound"
+)]
 fn shade(
     gpu: &Gpu,
     pipelines: &Pipelines,
@@ -369,7 +419,10 @@ fn shade(
     let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
     let size = vantage.views.first().map_or(glam::UVec2::ZERO, |v| v.view.size);
     let views = u32::try_from(vantage.views.len()).unwrap_or(0);
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("shade"), timestamp_writes: None });
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+        label: Some("shade"),
+        timestamp_writes: None,
+    });
     pass.set_pipeline(&pipelines.shade);
     pass.set_bind_group(0, &scene.group, &[]);
     pass.set_bind_group(1, &kept.group, &[]);
@@ -423,7 +476,10 @@ fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 
 
 fn read(buffer: &Buffer) -> Result<Vec<u8>> {
     let range = buffer.slice(..).get_mapped_range();
-    let range = range.map_err(|e| Error::Gpu { doing: "reading a picture", message: e.to_string() })?;
+    let range = range.map_err(|e| Error::Gpu {
+        doing: "reading a picture",
+        message: e.to_string(),
+    })?;
     let bytes = range.to_vec();
     drop(range);
     buffer.unmap();
@@ -434,7 +490,11 @@ fn read(buffer: &Buffer) -> Result<Vec<u8>> {
 fn no_probes(gpu: &Gpu) -> wgpu::TextureView {
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: Some("no probes"),
-        size: wgpu::Extent3d { width: 1, height: 1, depth_or_array_layers: 1 },
+        size: wgpu::Extent3d {
+            width: 1,
+            height: 1,
+            depth_or_array_layers: 1,
+        },
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D3,

@@ -100,7 +100,10 @@ mod tests {
         let found = module.types.iter().filter_map(|(handle, ty)| match &ty.inner {
             naga::TypeInner::Struct { members, .. } => {
                 let offsets = members.iter().map(|m| (m.name.clone().unwrap(), m.offset as usize));
-                Some((ty.name.clone().unwrap(), (layouter[handle].size as usize, offsets.collect())))
+                Some((
+                    ty.name.clone().unwrap(),
+                    (layouter[handle].size as usize, offsets.collect()),
+                ))
             }
             _ => None,
         });
@@ -122,17 +125,55 @@ mod tests {
             let s = structs(shader);
             check!(s, "Vertex", crate::pack::Vertex, position, color, normal, tangent, uv);
             check!(
-                s, "Part", Part, world_from_node_x, world_from_node_y, world_from_node_z, first_index, base_vertex,
-                material, flags
+                s,
+                "Part",
+                Part,
+                world_from_node_x,
+                world_from_node_y,
+                world_from_node_z,
+                first_index,
+                base_vertex,
+                material,
+                flags
             );
             check!(
-                s, "Material", Material, base_color, emissive, metallic, roughness, normal_scale, flags,
-                base_color_texture, metallic_roughness_texture, normal_texture, emissive_texture
+                s,
+                "Material",
+                Material,
+                base_color,
+                emissive,
+                metallic,
+                roughness,
+                normal_scale,
+                flags,
+                base_color_texture,
+                metallic_roughness_texture,
+                normal_texture,
+                emissive_texture
             );
             check!(s, "View", View, right, up, forward, rect);
             check!(
-                s, "Frame", Frame, views, point, to_sun, sun, sky_zenith, sky_horizon, ground, ambient, lamps,
-                emissive, exposure, haze_per_m, shadow_near, shadow_far, shadow_texels, grid, sizes, probe_origin,
+                s,
+                "Frame",
+                Frame,
+                views,
+                point,
+                to_sun,
+                sun,
+                sky_zenith,
+                sky_horizon,
+                ground,
+                ambient,
+                lamps,
+                emissive,
+                exposure,
+                haze_per_m,
+                shadow_near,
+                shadow_far,
+                shadow_texels,
+                grid,
+                sizes,
+                probe_origin,
                 probe_scale
             );
         }

@@ -12,7 +12,11 @@ static LINEAR: LazyLock<[f32; 256]> = LazyLock::new(|| {
     std::array::from_fn(|i| {
         #[expect(clippy::cast_precision_loss, reason = "at most 255")]
         let v = i as f32 / 255.0;
-        if v <= 0.040_45 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        if v <= 0.040_45 {
+            v / 12.92
+        } else {
+            ((v + 0.055) / 1.055).powf(2.4)
+        }
     })
 });
 
@@ -21,7 +25,11 @@ static ENCODED: LazyLock<Vec<u8>> = LazyLock::new(|| {
         .map(|i| {
             #[expect(clippy::cast_precision_loss, reason = "at most 4096")]
             let v = i as f32 / STEPS as f32;
-            let code = if v <= 0.003_130_8 { v * 12.92 } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 };
+            let code = if v <= 0.003_130_8 {
+                v * 12.92
+            } else {
+                1.055 * v.powf(1.0 / 2.4) - 0.055
+            };
             to_byte(code)
         })
         .collect()
@@ -94,7 +102,13 @@ fn resample(image: &Image, side: usize, srgb: bool) -> Vec<Vec4> {
 }
 
 fn decode(p: &[u8], srgb: bool) -> Vec4 {
-    let channel = |v: u8| if srgb { LINEAR[usize::from(v)] } else { f32::from(v) / 255.0 };
+    let channel = |v: u8| {
+        if srgb {
+            LINEAR[usize::from(v)]
+        } else {
+            f32::from(v) / 255.0
+        }
+    };
     Vec4::new(channel(p[0]), channel(p[1]), channel(p[2]), f32::from(p[3]) / 255.0)
 }
 
@@ -106,12 +120,20 @@ fn decode(p: &[u8], srgb: bool) -> Vec4 {
 )]
 fn encode(p: Vec4, srgb: bool) -> [u8; 4] {
     let channel = |v: f32| {
-        if srgb { ENCODED[(v.clamp(0.0, 1.0) * STEPS as f32 + 0.5) as usize] } else { to_byte(v) }
+        if srgb {
+            ENCODED[(v.clamp(0.0, 1.0) * STEPS as f32 + 0.5) as usize]
+        } else {
+            to_byte(v)
+        }
     };
     [channel(p.x), channel(p.y), channel(p.z), to_byte(p.w)]
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a byte"
+)]
 fn to_byte(v: f32) -> u8 {
     (v.clamp(0.0, 1.0) * 255.0).round() as u8
 }
@@ -123,8 +145,15 @@ mod tests {
     #[test]
     fn a_chain_ends_in_the_average_as_light() {
         // Half black, half white: as light the average is 50 %, as an sRGB code 188.
-        let pixels = (0..8 * 4).flat_map(|i| if i % 8 < 4 { [0, 0, 0, 255] } else { [255; 4] }).collect();
-        let image = Image { name: String::new(), width: 8, height: 4, pixels };
+        let pixels = (0..8 * 4)
+            .flat_map(|i| if i % 8 < 4 { [0, 0, 0, 255] } else { [255; 4] })
+            .collect();
+        let image = Image {
+            name: String::new(),
+            width: 8,
+            height: 4,
+            pixels,
+        };
         for (srgb, expected) in [(true, 188), (false, 128)] {
             let mut out = Vec::new();
             append_chain(&mut out, &image, 8, srgb);

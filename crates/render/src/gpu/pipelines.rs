@@ -100,7 +100,8 @@ impl Pipelines {
                 mag_filter: FilterMode::Linear,
                 min_filter: FilterMode::Linear,
                 mipmap_filter: MipmapFilterMode::Linear,
-                anisotropy_clamp: 4,
+                // llvmpipe's anisotropic filter (Mesa 22.3) does not return.
+                anisotropy_clamp: if gpu.software { 1 } else { 8 },
                 ..SamplerDescriptor::default()
             }),
             shadow_sampler: gpu.device.create_sampler(&SamplerDescriptor {
@@ -128,9 +129,16 @@ impl Pipelines {
         materials: &Buffer,
         textures: &Textures,
     ) -> BindGroup {
-        let mut resources: Vec<BindingResource<'_>> =
-            [vertices, indices, parts, materials].map(Buffer::as_entire_binding).into();
-        resources.extend(textures.colors.iter().chain(&textures.data).map(BindingResource::TextureView));
+        let mut resources: Vec<BindingResource<'_>> = [vertices, indices, parts, materials]
+            .map(Buffer::as_entire_binding)
+            .into();
+        resources.extend(
+            textures
+                .colors
+                .iter()
+                .chain(&textures.data)
+                .map(BindingResource::TextureView),
+        );
         resources.push(BindingResource::Sampler(&self.repeat_sampler));
         group(gpu, "scene", &self.scene_layout, resources)
     }
@@ -147,17 +155,30 @@ pub(crate) fn group(
         .zip(resources)
         .map(|(binding, resource)| BindGroupEntry { binding, resource })
         .collect();
-    gpu.device.create_bind_group(&BindGroupDescriptor { label: Some(label), layout, entries: &entries })
+    gpu.device.create_bind_group(&BindGroupDescriptor {
+        label: Some(label),
+        layout,
+        entries: &entries,
+    })
 }
 
 fn scene_layout(gpu: &Gpu) -> BindGroupLayout {
-    let mut entries: Vec<BindGroupLayoutEntry> =
-        (0..4).map(|i| buffer(i, BufferBindingType::Storage { read_only: true })).collect();
+    let mut entries: Vec<BindGroupLayoutEntry> = (0..4)
+        .map(|i| buffer(i, BufferBindingType::Storage { read_only: true }))
+        .collect();
     for _ in 0..2 * CLASSES {
         let sample_type = TextureSampleType::Float { filterable: true };
-        entries.push(texture(next(&entries), sample_type, TextureViewDimension::D2Array, false));
+        entries.push(texture(
+            next(&entries),
+            sample_type,
+            TextureViewDimension::D2Array,
+            false,
+        ));
     }
-    entries.push(entry(next(&entries), BindingType::Sampler(SamplerBindingType::Filtering)));
+    entries.push(entry(
+        next(&entries),
+        BindingType::Sampler(SamplerBindingType::Filtering),
+    ));
     layout(gpu, "scene", &entries)
 }
 
@@ -177,7 +198,10 @@ fn shade_layout(gpu: &Gpu) -> BindGroupLayout {
         texture(8, float, TextureViewDimension::D3, false),
         entry(9, BindingType::Sampler(SamplerBindingType::Filtering)),
     ]
-    .map(|e| BindGroupLayoutEntry { visibility: ShaderStages::COMPUTE, ..e });
+    .map(|e| BindGroupLayoutEntry {
+        visibility: ShaderStages::COMPUTE,
+        ..e
+    });
     layout(gpu, "shade", &entries)
 }
 
@@ -186,7 +210,10 @@ fn next(entries: &[BindGroupLayoutEntry]) -> u32 {
 }
 
 fn layout(gpu: &Gpu, label: &'static str, entries: &[BindGroupLayoutEntry]) -> BindGroupLayout {
-    gpu.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(label), entries })
+    gpu.device.create_bind_group_layout(&BindGroupLayoutDescriptor {
+        label: Some(label),
+        entries,
+    })
 }
 
 fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
@@ -199,7 +226,14 @@ fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
 }
 
 fn buffer(binding: u32, ty: BufferBindingType) -> BindGroupLayoutEntry {
-    entry(binding, BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None })
+    entry(
+        binding,
+        BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+    )
 }
 
 fn texture(
@@ -208,13 +242,32 @@ fn texture(
     view_dimension: TextureViewDimension,
     multisampled: bool,
 ) -> BindGroupLayoutEntry {
-    entry(binding, BindingType::Texture { sample_type, view_dimension, multisampled })
+    entry(
+        binding,
+        BindingType::Texture {
+            sample_type,
+            view_dimension,
+            multisampled,
+        },
+    )
 }
 
 const ATTRIBUTES: [VertexAttribute; 3] = [
-    VertexAttribute { format: VertexFormat::Float32x3, offset: 0, shader_location: 0 },
-    VertexAttribute { format: VertexFormat::Float32x2, offset: 24, shader_location: 1 },
-    VertexAttribute { format: VertexFormat::Uint32, offset: 12, shader_location: 2 },
+    VertexAttribute {
+        format: VertexFormat::Float32x3,
+        offset: 0,
+        shader_location: 0,
+    },
+    VertexAttribute {
+        format: VertexFormat::Float32x2,
+        offset: 24,
+        shader_location: 1,
+    },
+    VertexAttribute {
+        format: VertexFormat::Uint32,
+        offset: 12,
+        shader_location: 2,
+    },
 ];
 
 fn vertex_buffer(attributes: &[VertexAttribute]) -> Option<VertexBufferLayout<'_>> {
@@ -241,7 +294,10 @@ fn raster_pipeline(
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             buffers: &[vertex_buffer(&ATTRIBUTES)],
         },
-        primitive: PrimitiveState { cull_mode, ..PrimitiveState::default() },
+        primitive: PrimitiveState {
+            cull_mode,
+            ..PrimitiveState::default()
+        },
         depth_stencil: Some(DepthStencilState {
             format: DEPTH,
             depth_write_enabled: Some(true),
@@ -249,7 +305,10 @@ fn raster_pipeline(
             stencil: wgpu::StencilState::default(),
             bias: DepthBiasState::default(),
         }),
-        multisample: MultisampleState { count: SAMPLES, ..MultisampleState::default() },
+        multisample: MultisampleState {
+            count: SAMPLES,
+            ..MultisampleState::default()
+        },
         fragment: Some(FragmentState {
             module,
             entry_point: Some(fragment),
@@ -283,7 +342,11 @@ fn shadow_pipeline(
             depth_write_enabled: Some(true),
             depth_compare: Some(CompareFunction::Less),
             stencil: wgpu::StencilState::default(),
-            bias: DepthBiasState { constant: 1, slope_scale: 1.5, clamp: 0.0 },
+            bias: DepthBiasState {
+                constant: 1,
+                slope_scale: 1.5,
+                clamp: 0.0,
+            },
         }),
         multisample: MultisampleState::default(),
         fragment: fragment.map(|f| FragmentState {

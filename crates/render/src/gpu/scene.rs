@@ -62,7 +62,14 @@ impl GpuScene {
         let materials = buffer(gpu, "materials", cast_slice(&materials), BufferUsages::empty());
         let group = pipelines.scene_group(gpu, &vertices, &indices, &parts, &materials, &textures);
         let lamps = Lamps::new(gpu, Vec::new());
-        Ok(Self { vertices, indices, group, lamps, parts, mirrored: Vec::new() })
+        Ok(Self {
+            vertices,
+            indices,
+            group,
+            lamps,
+            parts,
+            mirrored: Vec::new(),
+        })
     }
 
     /// Uploads transforms and lamps of a tick.

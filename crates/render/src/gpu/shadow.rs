@@ -57,8 +57,23 @@ impl ShadowMap {
             usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let group = group(gpu, "shadow", &pipelines.shadow_layout, vec![uniform.as_entire_binding()]);
-        Self { side, radius_m, step_m, still: None, shown, view, uniform, group, key: None }
+        let group = group(
+            gpu,
+            "shadow",
+            &pipelines.shadow_layout,
+            vec![uniform.as_entire_binding()],
+        );
+        Self {
+            side,
+            radius_m,
+            step_m,
+            still: None,
+            shown,
+            view,
+            uniform,
+            group,
+            key: None,
+        }
     }
 
     /// Side of a texel in metres.
@@ -80,7 +95,11 @@ impl ShadowMap {
         let cell = (point / self.step_m).round().as_ivec3();
         let centre = cell.as_vec3() * self.step_m;
         let clip_from_world = fit(centre, self.radius_m, to_sun, &casters.prepared.bounds);
-        let key = Key { scene: casters.id, to_sun, cell };
+        let key = Key {
+            scene: casters.id,
+            to_sun,
+            cell,
+        };
         let fresh = self.key != Some(key);
         let moves = casters.prepared.parts.iter().any(|p| p.moving);
         if !fresh && !moves {
@@ -92,19 +111,42 @@ impl ShadowMap {
             if moves && self.still.is_none() {
                 self.still = Some(texture(gpu, self.side));
             }
-            let target = if moves { self.still.as_ref().map_or(&self.view, |s| &s.1) } else { &self.view };
-            self.draw(pipelines, encoder, casters, &clip_from_world, target, LoadOp::Clear(1.0), false);
+            let target = if moves {
+                self.still.as_ref().map_or(&self.view, |s| &s.1)
+            } else {
+                &self.view
+            };
+            self.draw(
+                pipelines,
+                encoder,
+                casters,
+                &clip_from_world,
+                target,
+                LoadOp::Clear(1.0),
+                false,
+            );
         }
         if let (true, Some((still, _))) = (moves, &self.still) {
             let size = still.size();
             encoder.copy_texture_to_texture(still.as_image_copy(), self.shown.as_image_copy(), size);
-            self.draw(pipelines, encoder, casters, &clip_from_world, &self.view, LoadOp::Load, true);
+            self.draw(
+                pipelines,
+                encoder,
+                casters,
+                &clip_from_world,
+                &self.view,
+                LoadOp::Load,
+                true,
+            );
         }
         self.key = Some(key);
         Ok(clip_from_world)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private call each for still and moving casters")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one private call each for still and moving casters"
+    )]
     fn draw(
         &self,
         pipelines: &Pipelines,
@@ -120,7 +162,10 @@ impl ShadowMap {
             color_attachments: &[],
             depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
                 view: target,
-                depth_ops: Some(Operations { load, store: StoreOp::Store }),
+                depth_ops: Some(Operations {
+                    load,
+                    store: StoreOp::Store,
+                }),
                 stencil_ops: None,
             }),
             ..RenderPassDescriptor::default()
@@ -160,8 +205,9 @@ fn fit(centre: Vec3, radius: f32, to_sun: Vec3, bounds: &Aabb) -> Mat4 {
     let corners = bounds.corners();
     let reach = corners.iter().map(along);
     // What moves may leave the bounds of tour time 0.
-    let (low, high) =
-        reach.fold((-radius, radius), |(low, high), d| (low.min(d - radius * 0.5), high.max(d + radius * 0.5)));
+    let (low, high) = reach.fold((-radius, radius), |(low, high), d| {
+        (low.min(d - radius * 0.5), high.max(d + radius * 0.5))
+    });
     let row = |axis: Vec3, scale: f32, offset: f32| (axis * scale).extend(offset - axis.dot(centre) * scale);
     let depth = 1.0 / (high - low);
     Mat4::from_cols(
@@ -176,7 +222,11 @@ fn fit(centre: Vec3, radius: f32, to_sun: Vec3, bounds: &Aabb) -> Mat4 {
 fn texture(gpu: &Gpu, side: u32) -> (Texture, TextureView) {
     let texture = gpu.device.create_texture(&TextureDescriptor {
         label: Some("shadow map"),
-        size: Extent3d { width: side, height: side, depth_or_array_layers: 1 },
+        size: Extent3d {
+            width: side,
+            height: side,
+            depth_or_array_layers: 1,
+        },
         mip_level_count: 1,
         sample_count: 1,
         dimension: TextureDimension::D2,

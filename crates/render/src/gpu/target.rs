@@ -75,7 +75,11 @@ fn buffer(gpu: &Gpu, size: usize, usage: BufferUsages) -> Buffer {
 fn texture(gpu: &Gpu, width: u32, height: u32, format: TextureFormat, usage: TextureUsages) -> Texture {
     gpu.device.create_texture(&TextureDescriptor {
         label: Some("visibility"),
-        size: Extent3d { width, height, depth_or_array_layers: 1 },
+        size: Extent3d {
+            width,
+            height,
+            depth_or_array_layers: 1,
+        },
         mip_level_count: 1,
         sample_count: SAMPLES,
         dimension: TextureDimension::D2,

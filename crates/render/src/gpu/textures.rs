@@ -46,7 +46,13 @@ impl Textures {
         let colors = Layers::assign(scene, &color, largest);
         let data = Layers::assign(scene, &data, largest);
         let limit = gpu.device.limits().max_texture_array_layers as usize;
-        let most = colors.images.iter().chain(&data.images).map(Vec::len).max().unwrap_or(0);
+        let most = colors
+            .images
+            .iter()
+            .chain(&data.images)
+            .map(Vec::len)
+            .max()
+            .unwrap_or(0);
         if most > limit {
             return Err(too_large(scene, "images of one size class", most, limit));
         }
@@ -72,10 +78,15 @@ impl Textures {
 
 impl Layers {
     fn assign(scene: &Scene, used: &[bool], largest: u32) -> Self {
-        let mut layers = Self { images: std::array::from_fn(|_| Vec::new()), refs: vec![NO_TEXTURE; used.len()] };
+        let mut layers = Self {
+            images: std::array::from_fn(|_| Vec::new()),
+            refs: vec![NO_TEXTURE; used.len()],
+        };
         for (i, image) in scene.images.iter().enumerate().filter(|(i, _)| used[*i]) {
             let side = image.width.max(image.height);
-            let class = (0..CLASSES).find(|c| side <= largest >> HALVINGS[*c]).unwrap_or(CLASSES - 1);
+            let class = (0..CLASSES)
+                .find(|c| side <= largest >> HALVINGS[*c])
+                .unwrap_or(CLASSES - 1);
             let layer = layers.images[class].len();
             layers.images[class].push(i);
             layers.refs[i] = u32::try_from(class << 16 | layer).unwrap_or(NO_TEXTURE);

@@ -1,5 +1,5 @@
 //! Small scenes made of code, and pictures of them.
-#![allow(dead_code, reason = "each user takes what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "each user takes what it needs")]
 
 use glam::{Quat, Vec2, Vec3};
 use tongyou_protocol::{TourTime, VantageId};
@@ -22,7 +22,12 @@ pub fn executor() -> Option<Executor> {
 
 /// Draws one vantage afresh.
 pub fn draw(executor: &mut Executor, request: &VantageRequest) -> Frame {
-    let (plan, _) = plan(executor.scenes(), &Memory::default(), TourTime(0), std::slice::from_ref(request));
+    let (plan, _) = plan(
+        executor.scenes(),
+        &Memory::default(),
+        TourTime(0),
+        std::slice::from_ref(request),
+    );
     assert!(plan.refused.is_empty(), "{:?}", plan.refused);
     executor.execute(&plan).unwrap().remove(0)
 }
@@ -44,8 +49,16 @@ pub fn flat(scene: SceneId, point: Vec3, target: Vec3, width: u32, height: u32, 
     let back = (point - target).normalize();
     let right = Vec3::Y.cross(back).normalize();
     let world_from_camera = Quat::from_mat3(&glam::Mat3::from_cols(right, back.cross(right), back));
-    let kind = VantageKind::Flat { world_from_camera, vertical_fov_rad: 0.9, width, height };
-    VantageRequest { kind, ..panorama(scene, point, lighting) }
+    let kind = VantageKind::Flat {
+        world_from_camera,
+        vertical_fov_rad: 0.9,
+        width,
+        height,
+    };
+    VantageRequest {
+        kind,
+        ..panorama(scene, point, lighting)
+    }
 }
 
 pub fn rgb(frame: &Frame) -> Vec<u8> {
@@ -128,7 +141,10 @@ pub fn material(name: &str, base_color: Vec3) -> Material {
 }
 
 pub fn unlit(name: &str, base_color: Vec3) -> Material {
-    Material { unlit: true, ..material(name, base_color) }
+    Material {
+        unlit: true,
+        ..material(name, base_color)
+    }
 }
 
 pub fn node(name: &str, translation: Vec3, mesh: Option<usize>) -> Node {
@@ -146,14 +162,18 @@ pub fn node(name: &str, translation: Vec3, mesh: Option<usize>) -> Node {
 /// A grid of `n` × `n` quads over a parallelogram; it faces `across × down` reversed, so that `across` right and
 /// `down` down is seen from the front. Texture coordinates are metres times `uv_per_m`.
 pub fn sheet(material: usize, corner: Vec3, across: Vec3, down: Vec3, n: u32, uv_per_m: f32) -> Primitive {
-    let mut p = Primitive { material: Some(material), ..Primitive::default() };
+    let mut p = Primitive {
+        material: Some(material),
+        ..Primitive::default()
+    };
     let normal = down.cross(across).normalize();
     for j in 0..=n {
         for i in 0..=n {
             let (u, v) = (i as f32 / n as f32, j as f32 / n as f32);
             p.positions.push(corner + across * u + down * v);
             p.normals.push(normal);
-            p.tex_coords.push(Vec2::new(u * across.length(), v * down.length()) * uv_per_m);
+            p.tex_coords
+                .push(Vec2::new(u * across.length(), v * down.length()) * uv_per_m);
         }
     }
     for j in 0..n {
@@ -182,7 +202,10 @@ pub fn cuboid(material: usize, centre: Vec3, size: Vec3, n: u32, uv_per_m: f32) 
 }
 
 pub fn sphere(material: usize, centre: Vec3, radius: f32, n: u32) -> Primitive {
-    let mut p = Primitive { material: Some(material), ..Primitive::default() };
+    let mut p = Primitive {
+        material: Some(material),
+        ..Primitive::default()
+    };
     for j in 0..=n {
         for i in 0..=2 * n {
             let (theta, phi) = (
@@ -209,7 +232,10 @@ pub fn scene_of(materials: Vec<Material>, primitives: Vec<Primitive>) -> Scene {
     Scene {
         name: "test".to_owned(),
         nodes: vec![node("root", Vec3::ZERO, Some(0))],
-        meshes: vec![Mesh { name: "mesh".to_owned(), primitives }],
+        meshes: vec![Mesh {
+            name: "mesh".to_owned(),
+            primitives,
+        }],
         materials,
         ..Scene::default()
     }
@@ -226,7 +252,12 @@ fn hash(mut v: u32) -> f32 {
 
 fn image(name: &str, side: u32, color: impl Fn(u32, u32) -> [u8; 4]) -> Image {
     let pixels = (0..side * side).flat_map(|i| color(i % side, i / side)).collect();
-    Image { name: name.to_owned(), width: side, height: side, pixels }
+    Image {
+        name: name.to_owned(),
+        width: side,
+        height: side,
+        pixels,
+    }
 }
 
 /// A square with paving, towers with lit windows, a tower of marble with a golden dome, trees and lamps; `detail`
@@ -239,24 +270,51 @@ pub fn square(detail: u32) -> Scene {
         [v, (f32::from(v) * 0.96) as u8, (f32::from(v) * 0.9) as u8, 255]
     });
     let paving_normal = image("paving normal", 256, |x, y| {
-        let at = |p: u32| if p < 2 { 255 } else if (2..4).contains(&p) { 60 } else { 128 };
+        let at = |p: u32| {
+            if p < 2 {
+                255
+            } else if (2..4).contains(&p) {
+                60
+            } else {
+                128
+            }
+        };
         [at(x % 64), at((y + (x / 64 % 2) * 32) % 64), 230, 255]
     });
     let is_window = |x: u32, y: u32| (8..24).contains(&(x % 32)) && (6..26).contains(&(y % 32));
     let facade = image("facade", 256, |x, y| {
         let grain = (hash(y * 256 + x) * 12.0) as u8;
-        if is_window(x, y) { [60, 72, 84, 255] } else { [200 - grain, 190 - grain, 176 - grain, 255] }
+        if is_window(x, y) {
+            [60, 72, 84, 255]
+        } else {
+            [200 - grain, 190 - grain, 176 - grain, 255]
+        }
     });
     let windows = image("windows", 256, |x, y| {
         let lit = hash(x / 32 * 13 + y / 32 * 101 + 7) > 0.45;
-        if is_window(x, y) && lit { [255, 214, 150, 255] } else { [0, 0, 0, 255] }
+        if is_window(x, y) && lit {
+            [255, 214, 150, 255]
+        } else {
+            [0, 0, 0, 255]
+        }
     });
-    let shine = image("facade shine", 256, |x, y| if is_window(x, y) { [0, 40, 0, 255] } else { [0, 220, 0, 255] });
+    let shine = image("facade shine", 256, |x, y| {
+        if is_window(x, y) {
+            [0, 40, 0, 255]
+        } else {
+            [0, 220, 0, 255]
+        }
+    });
     let leaves = image("leaves", 128, |x, y| {
         let (dx, dy) = (x as f32 % 16.0 - 8.0, y as f32 % 16.0 - 8.0);
         let r = 4.0 + 4.0 * hash(x / 16 * 7 + y / 16 * 113);
         let inside = dx * dx + dy * dy < r * r;
-        [70, (105.0 + 60.0 * hash(x / 16 + y / 16 * 9)) as u8, 40, if inside { 255 } else { 0 }]
+        [
+            70,
+            (105.0 + 60.0 * hash(x / 16 + y / 16 * 9)) as u8,
+            40,
+            if inside { 255 } else { 0 },
+        ]
     });
     let materials = vec![
         Material {
@@ -273,8 +331,15 @@ pub fn square(detail: u32) -> Scene {
             roughness: 1.0,
             ..material("facade", Vec3::ONE)
         },
-        Material { roughness: 0.5, ..material("marble", Vec3::new(0.85, 0.82, 0.76)) },
-        Material { metallic: 1.0, roughness: 0.3, ..material("gold", Vec3::new(1.0, 0.76, 0.33)) },
+        Material {
+            roughness: 0.5,
+            ..material("marble", Vec3::new(0.85, 0.82, 0.76))
+        },
+        Material {
+            metallic: 1.0,
+            roughness: 0.3,
+            ..material("gold", Vec3::new(1.0, 0.76, 0.33))
+        },
         Material {
             base_color_texture: Some(5),
             alpha: Alpha::Mask(0.5),
@@ -282,8 +347,14 @@ pub fn square(detail: u32) -> Scene {
             ..material("leaves", Vec3::ONE)
         },
         material("bark", Vec3::new(0.16, 0.1, 0.06)),
-        Material { emissive: Vec3::new(6.0, 4.6, 3.0), ..material("lamp", Vec3::ONE) },
-        Material { emissive: Vec3::new(4.0, 0.25, 0.2), ..material("sign", Vec3::new(0.6, 0.05, 0.04)) },
+        Material {
+            emissive: Vec3::new(6.0, 4.6, 3.0),
+            ..material("lamp", Vec3::ONE)
+        },
+        Material {
+            emissive: Vec3::new(4.0, 0.25, 0.2),
+            ..material("sign", Vec3::new(0.6, 0.05, 0.04))
+        },
     ];
     let mut scene = Scene {
         name: "square".to_owned(),
@@ -298,25 +369,52 @@ pub fn square(detail: u32) -> Scene {
         ..Scene::default()
     };
     let mut add = |name: &str, at: Vec3, primitives: Vec<Primitive>| {
-        scene.meshes.push(Mesh { name: name.to_owned(), primitives });
+        scene.meshes.push(Mesh {
+            name: name.to_owned(),
+            primitives,
+        });
         scene.nodes.push(node(name, at, Some(scene.meshes.len() - 1)));
     };
     let corner = Vec3::new(-150.0, 0.0, -150.0);
-    add("ground", Vec3::ZERO, vec![sheet(0, corner, Vec3::X * 300.0, Vec3::Z * 300.0, 8 * detail, 0.5)]);
+    add(
+        "ground",
+        Vec3::ZERO,
+        vec![sheet(0, corner, Vec3::X * 300.0, Vec3::Z * 300.0, 8 * detail, 0.5)],
+    );
     for i in 0..36u32 {
         let angle = i as f32 / 36.0 * std::f32::consts::TAU;
         let radius = 46.0 + 60.0 * hash(i) * f32::from(u8::from(i % 3 == 0)) + (i % 2) as f32 * 14.0;
-        let size = Vec3::new(11.0 + 6.0 * hash(i + 100), 18.0 + 62.0 * hash(i + 200), 11.0 + 6.0 * hash(i + 300));
+        let size = Vec3::new(
+            11.0 + 6.0 * hash(i + 100),
+            18.0 + 62.0 * hash(i + 200),
+            11.0 + 6.0 * hash(i + 300),
+        );
         let at = Vec3::new(angle.cos() * radius, size.y * 0.5, angle.sin() * radius);
         add(&format!("tower {i}"), at, cuboid(1, Vec3::ZERO, size, detail, 0.04));
         if i % 5 == 0 {
             let sign = Vec3::new(-angle.cos(), 0.0, -angle.sin()) * 9.5 + Vec3::Y * (9.0 - size.y * 0.5);
-            add(&format!("sign {i}"), at, cuboid(7, sign, Vec3::new(2.5, 5.0, 2.5), 1, 1.0));
+            add(
+                &format!("sign {i}"),
+                at,
+                cuboid(7, sign, Vec3::new(2.5, 5.0, 2.5), 1, 1.0),
+            );
         }
     }
     let mut tower = cuboid(2, Vec3::new(0.0, 12.0, 0.0), Vec3::new(6.0, 24.0, 6.0), detail, 1.0);
-    tower.extend(cuboid(2, Vec3::new(0.0, 0.6, 0.0), Vec3::new(10.0, 1.2, 10.0), detail, 1.0));
-    tower.extend(cuboid(2, Vec3::new(0.0, 24.3, 0.0), Vec3::new(7.0, 0.6, 7.0), detail, 1.0));
+    tower.extend(cuboid(
+        2,
+        Vec3::new(0.0, 0.6, 0.0),
+        Vec3::new(10.0, 1.2, 10.0),
+        detail,
+        1.0,
+    ));
+    tower.extend(cuboid(
+        2,
+        Vec3::new(0.0, 24.3, 0.0),
+        Vec3::new(7.0, 0.6, 7.0),
+        detail,
+        1.0,
+    ));
     tower.push(sphere(3, Vec3::new(0.0, 26.0, 0.0), 2.6, 4 * detail));
     add("monument", Vec3::new(0.0, 0.0, -22.0), tower);
     for i in 0..16u32 {
@@ -333,9 +431,17 @@ pub fn square(detail: u32) -> Scene {
         pole.push(sphere(6, Vec3::new(0.0, 4.2, 0.0), 0.25, 8));
         add(&format!("lamp {i}"), Vec3::new(x + 5.0, 0.0, z + 5.0), pole);
     }
-    let lit: Vec<Vec3> = scene.nodes.iter().filter(|n| n.name.starts_with("lamp")).map(|n| n.translation).collect();
+    let lit: Vec<Vec3> = scene
+        .nodes
+        .iter()
+        .filter(|n| n.name.starts_with("lamp"))
+        .map(|n| n.translation)
+        .collect();
     for at in lit {
-        scene.nodes.push(Node { light: Some(0), ..node("light", at + Vec3::Y * 4.2, None) });
+        scene.nodes.push(Node {
+            light: Some(0),
+            ..node("light", at + Vec3::Y * 4.2, None)
+        });
     }
     scene
 }
