@@ -52,7 +52,7 @@ impl Content {
                 continue;
             }
             let file = scenes.join(format!("{}.glb", stop.scene));
-            let scene = load_glb(&file, Limits::default()).with_context(|| format!("stop {:?}", stop.id))?;
+            let scene = load_glb(&file, &Limits::default()).with_context(|| format!("stop {:?}", stop.id))?;
             self.scenes.insert(stop.scene.clone(), scene);
         }
         info!("tour {:?}: {} stops", tour.id, tour.stops.len());

@@ -105,7 +105,7 @@ fn encode(
 
 impl Vantage {
     fn new(config: &Config, rendered: &Rendered) -> anyhow::Result<Self> {
-        let size = Size::new(rendered.width as usize, rendered.height as usize)?;
+        let size = Size::new(rendered.width, rendered.height)?;
         let settings = encode::Config {
             bitrate_bps: rendered.bitrate_bps,
             fps: rendered.sets_per_s,

@@ -62,7 +62,7 @@ impl Fanout {
             for link in viewers {
                 vantage.senders.entry(*link).or_insert_with(|| {
                     let config = send::Config {
-                        adapt: adapt.clone(),
+                        adapt: self.adapt.clone(),
                         ..send::Config::default()
                     };
                     let mut sender = Sender::new(config);

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, anyhow};
 use axum_server::tls_rustls::RustlsConfig;
+use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tongyou_session::Registry;
@@ -70,7 +71,7 @@ impl Server {
             rand::random(),
         );
         for tour in content.tours.values() {
-            registry.add_tour(tour.clone());
+            registry.add_tour(tour.clone())?;
         }
         let tours = content.tours.values().cloned().collect();
         let threads = start_threads(&config, clock, content, registry, &slot, mailbox.clone(), events).await?;
@@ -152,9 +153,11 @@ impl Server {
             let url = http::join_url(&self.origin, granted.code);
             text.push_str(&format!("\nTour {tour:?}: code {}\n{url}\n", granted.code));
             if let Ok(qr) = qrcode::QrCode::new(&url) {
+                // Terminals are mostly dark: what is light in the code is drawn.
                 text.push_str(
-                    &qr.render::<qrcode::render::unicode::Dense1x2>()
-                        .quiet_zone(true)
+                    &qr.render::<Dense1x2>()
+                        .dark_color(Dense1x2::Light)
+                        .light_color(Dense1x2::Dark)
                         .build(),
                 );
                 text.push('\n');
