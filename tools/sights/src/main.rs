@@ -1,5 +1,7 @@
 //! `tongyou-sights build --out DIR [NAME]`: writes the scenes of the sights as GLB files.
 
+mod preview;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -23,11 +25,14 @@ enum Command {
         /// Only this scene
         name: Option<String>,
     },
+    /// Render a picture of a stop with the server's own renderer
+    Preview(preview::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Build { out, name } => build(&out, name.as_deref()),
+        Command::Preview(options) => preview::run(&options),
     }
 }
 

@@ -1,0 +1,95 @@
+//! Reads LAS and LAZ in chunks: the header's point count is a promise that is checked, never an allocation.
+
+use std::path::Path;
+
+use glam::DVec3;
+
+use crate::{Error, ScanPoint};
+
+const CHUNK: u64 = 50_000;
+/// ASPRS classes for low and high noise.
+const NOISE: [u8; 2] = [7, 18];
+
+/// The points of a file and what it says about its coordinates.
+pub(crate) struct Scan {
+    pub(crate) points: Vec<ScanPoint>,
+    /// Points that the file itself marks as noise or withheld.
+    pub(crate) noise: usize,
+    /// The coordinate system as WKT, where the file has one.
+    pub(crate) wkt: Option<String>,
+}
+
+pub(crate) fn points(path: &Path, max_points: u64) -> Result<Scan, Error> {
+    let failed = |source| Error::Las {
+        file: path.to_owned(),
+        source,
+    };
+    let fault = |fault: String| Error::Scan {
+        file: path.to_owned(),
+        fault,
+    };
+    let mut reader = las::Reader::from_path(path).map_err(failed)?;
+    let header = reader.header();
+    let promised = header.number_of_points();
+    if promised > max_points {
+        return Err(fault(format!(
+            "promises {promised} points, more than the allowed {max_points}"
+        )));
+    }
+    // A compressed point takes at least some bits; a count far beyond the file's size is forged.
+    let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+    if promised > bytes.saturating_mul(64) {
+        return Err(fault(format!("promises {promised} points in {bytes} bytes")));
+    }
+    let wkt = wkt(header);
+    let mut points: Vec<(DVec3, [u16; 3])> = Vec::new();
+    let mut noise = 0;
+    let mut seen = 0;
+    loop {
+        let chunk = reader.read_points(CHUNK).map_err(failed)?;
+        if chunk.is_empty() {
+            break;
+        }
+        for point in chunk.points() {
+            let point = point.map_err(failed)?;
+            seen += 1;
+            if seen > max_points {
+                return Err(fault(format!("has more than the allowed {max_points} points")));
+            }
+            let position = DVec3::new(point.x, point.y, point.z);
+            if !position.is_finite() {
+                return Err(fault(format!("point {seen} is not finite")));
+            }
+            if NOISE.contains(&u8::from(point.classification)) || point.is_withheld {
+                noise += 1;
+                continue;
+            }
+            let color = point.color.map_or([0x8000; 3], |c| [c.red, c.green, c.blue]);
+            points.push((position, color));
+        }
+    }
+    if seen < promised {
+        return Err(fault(format!("ends after {seen} of {promised} points")));
+    }
+    if points.len() < 3 {
+        return Err(fault(format!("has {} usable points, a surface needs 3", points.len())));
+    }
+    // Colours are 16 bits by the standard, but many programs write 8.
+    let wide = points.iter().any(|(_, c)| c.iter().any(|&v| v > 255));
+    let narrow = |v: u16| if wide { (v >> 8) as u8 } else { v.to_le_bytes()[0] };
+    let points = points
+        .into_iter()
+        .map(|(position, c)| ScanPoint {
+            position,
+            color: c.map(narrow),
+        })
+        .collect();
+    Ok(Scan { points, noise, wkt })
+}
+
+/// The WKT record, which old files carry under the same number as new ones.
+fn wkt(header: &las::Header) -> Option<String> {
+    let record = header.all_vlrs().find(|v| v.record_id == 2112 && !v.data.is_empty())?;
+    let text = String::from_utf8_lossy(&record.data);
+    Some(text.trim_end_matches('\0').to_owned())
+}
