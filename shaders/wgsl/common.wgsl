@@ -85,15 +85,10 @@ const NO_TEXTURE: u32 = 0xffffffffu;
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
 @group(0) @binding(2) var<storage, read> parts: array<Part>;
 @group(0) @binding(3) var<storage, read> materials: array<Material>;
-@group(0) @binding(4) var colors_0: texture_2d_array<f32>;
-@group(0) @binding(5) var colors_1: texture_2d_array<f32>;
-@group(0) @binding(6) var colors_2: texture_2d_array<f32>;
-@group(0) @binding(7) var colors_3: texture_2d_array<f32>;
-@group(0) @binding(8) var data_0: texture_2d_array<f32>;
-@group(0) @binding(9) var data_1: texture_2d_array<f32>;
-@group(0) @binding(10) var data_2: texture_2d_array<f32>;
-@group(0) @binding(11) var data_3: texture_2d_array<f32>;
-@group(0) @binding(12) var repeat_sampler: sampler;
+// All images of the scene at one size, with all levels: colours (sRGB) and data.
+@group(0) @binding(4) var colors: texture_2d_array<f32>;
+@group(0) @binding(5) var data: texture_2d_array<f32>;
+@group(0) @binding(6) var repeat_sampler: sampler;
 
 @group(1) @binding(0) var<uniform> frame: Frame;
 
@@ -106,23 +101,12 @@ fn world_from_part(part: u32, p: vec3<f32>) -> vec3<f32> {
     );
 }
 
-// A texture reference is size class << 16 | layer.
-fn sample_color(texture: u32, uv: vec2<f32>, dx: vec2<f32>, dy: vec2<f32>) -> vec4<f32> {
-    let layer = i32(texture & 0xffffu);
-    switch texture >> 16u {
-        case 0u: { return textureSampleGrad(colors_0, repeat_sampler, uv, layer, dx, dy); }
-        case 1u: { return textureSampleGrad(colors_1, repeat_sampler, uv, layer, dx, dy); }
-        case 2u: { return textureSampleGrad(colors_2, repeat_sampler, uv, layer, dx, dy); }
-        default: { return textureSampleGrad(colors_3, repeat_sampler, uv, layer, dx, dy); }
-    }
-}
-
-fn sample_data(texture: u32, uv: vec2<f32>, dx: vec2<f32>, dy: vec2<f32>) -> vec4<f32> {
-    let layer = i32(texture & 0xffffu);
-    switch texture >> 16u {
-        case 0u: { return textureSampleGrad(data_0, repeat_sampler, uv, layer, dx, dy); }
-        case 1u: { return textureSampleGrad(data_1, repeat_sampler, uv, layer, dx, dy); }
-        case 2u: { return textureSampleGrad(data_2, repeat_sampler, uv, layer, dx, dy); }
-        default: { return textureSampleGrad(data_3, repeat_sampler, uv, layer, dx, dy); }
-    }
+// The level of detail at which a step of a pixel is a step of about a texel; a little sharper along the longer axis
+// than an isotropic filter would have it.
+fn texture_level(side: u32, dx: vec2<f32>, dy: vec2<f32>) -> f32 {
+    let a = dot(dx, dx);
+    let b = dot(dy, dy);
+    let longer = max(a, b);
+    let shorter = max(min(a, b), longer * 0.06);
+    return 0.5 * log2(f32(side * side) * sqrt(longer * shorter) + 1e-12);
 }

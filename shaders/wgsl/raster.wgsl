@@ -49,12 +49,11 @@ struct Masked {
 @fragment
 fn fs_alpha(in: Raster, @builtin(primitive_index) triangle: u32) -> Masked {
     let material = parts[in.part].material;
-    let dx = dpdx(in.uv);
-    let dy = dpdy(in.uv);
+    let level = texture_level(textureDimensions(colors).x, dpdx(in.uv), dpdy(in.uv));
     var alpha = materials[material].base_color.a * unpack4x8unorm(in.color).a;
     let texture = materials[material].base_color_texture;
     if texture != NO_TEXTURE {
-        alpha *= sample_color(texture, in.uv, dx, dy).a;
+        alpha *= textureSampleLevel(colors, repeat_sampler, in.uv, texture, level).a;
     }
     if (materials[material].flags & MATERIAL_BLEND) == 0u {
         let cutoff = materials[material].emissive.w;

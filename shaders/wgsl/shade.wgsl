@@ -92,7 +92,8 @@ fn openness(point: vec3<f32>, n: vec3<f32>) -> f32 {
     return clamp(probe.x + dot(probe.yzw * 2.0 - 1.0, n), 0.04, 1.0);
 }
 
-fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
+// rgb = light at the eye, times the exposure; or, with w = 1, linear colour that is shown as it is.
+fn shade(t: Triangle, ray: Ray) -> vec4<f32> {
     let det = 1.0 / dot(t.cn, ray.d);
     let u = clamp(dot(t.cu, ray.d) * det, 0.0, 1.0);
     let v = clamp(dot(t.cv, ray.d) * det, 0.0, 1.0 - u);
@@ -102,8 +103,7 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
     let flags = materials[m].flags;
 
     var uv = vec2(0.0);
-    var uv_dx = vec2(0.0);
-    var uv_dy = vec2(0.0);
+    var level = 0.0;
     let base_texture = materials[m].base_color_texture;
     let mr_texture = materials[m].metallic_roughness_texture;
     let normal_texture = materials[m].normal_texture;
@@ -116,8 +116,9 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
         uv = uv0 + uv1 * u + uv2 * v;
         let det_x = 1.0 / dot(t.cn, ray.d + ray.dx);
         let det_y = 1.0 / dot(t.cn, ray.d + ray.dy);
-        uv_dx = uv1 * (dot(t.cu, ray.d + ray.dx) * det_x - u) + uv2 * (dot(t.cv, ray.d + ray.dx) * det_x - v);
-        uv_dy = uv1 * (dot(t.cu, ray.d + ray.dy) * det_y - u) + uv2 * (dot(t.cv, ray.d + ray.dy) * det_y - v);
+        let uv_dx = uv1 * (dot(t.cu, ray.d + ray.dx) * det_x - u) + uv2 * (dot(t.cv, ray.d + ray.dx) * det_x - v);
+        let uv_dy = uv1 * (dot(t.cu, ray.d + ray.dy) * det_y - u) + uv2 * (dot(t.cv, ray.d + ray.dy) * det_y - v);
+        level = texture_level(textureDimensions(colors).x, uv_dx, uv_dy);
     }
 
     var base = materials[m].base_color.rgb;
@@ -125,10 +126,10 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
         + unpack4x8unorm(vertices[t.corners.y].color).rgb * w.y
         + unpack4x8unorm(vertices[t.corners.z].color).rgb * w.z;
     if base_texture != NO_TEXTURE {
-        base *= sample_color(base_texture, uv, uv_dx, uv_dy).rgb;
+        base *= textureSampleLevel(colors, repeat_sampler, uv, base_texture, level).rgb;
     }
     if (flags & MATERIAL_UNLIT) != 0u {
-        return srgb_encode(base);
+        return vec4(base, 1.0);
     }
 
     var s: Surface;
@@ -152,7 +153,7 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
         var tangent = world_from_part_direction(t.part, tangent_in_part);
         tangent = normalize(tangent - n * dot(n, tangent));
         let bitangent = cross(n, tangent) * select(1.0, -1.0, ((packed & 1u) != 0u) != mirrored);
-        var bump = sample_data(normal_texture, uv, uv_dx, uv_dy).xyz * 2.0 - 1.0;
+        var bump = textureSampleLevel(data, repeat_sampler, uv, normal_texture, level).xyz * 2.0 - 1.0;
         bump = vec3(bump.xy * materials[m].normal_scale, max(bump.z, 0.05));
         n = normalize(tangent * bump.x + bitangent * bump.y + n * bump.z);
     }
@@ -163,7 +164,7 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
     var metallic = materials[m].metallic;
     var roughness = materials[m].roughness;
     if mr_texture != NO_TEXTURE {
-        let mr = sample_data(mr_texture, uv, uv_dx, uv_dy);
+        let mr = textureSampleLevel(data, repeat_sampler, uv, mr_texture, level);
         metallic *= mr.b;
         roughness *= mr.g;
     }
@@ -186,11 +187,11 @@ fn shade(t: Triangle, ray: Ray) -> vec3<f32> {
     var emitted = materials[m].emissive.rgb;
     if dot(emitted, vec3(1.0)) > 0.0 && frame.emissive > 0.0 {
         if emissive_texture != NO_TEXTURE {
-            emitted *= sample_color(emissive_texture, uv, uv_dx, uv_dy).rgb;
+            emitted *= textureSampleLevel(colors, repeat_sampler, uv, emissive_texture, level).rgb;
         }
         light += emitted * frame.emissive;
     }
-    return tone_map(through_haze(light, ray.d, z * length(ray.d)) * frame.exposure);
+    return vec4(through_haze(light, ray.d, z * length(ray.d)) * frame.exposure, 0.0);
 }
 
 // Vulkan's standard places of four samples, from the pixel's centre.
@@ -230,20 +231,20 @@ fn resolve(view: u32, pixel: vec2<u32>) -> Pixel {
     out.depth = 0.0;
     var most = 0u;
     var left = 15u;
-    for (var i = 0u; i < 4u; i++) {
-        if (left & (1u << i)) == 0u {
-            continue;
-        }
+    // Every thread runs the body once, and again only where a pixel sees more than one triangle: the condition stands
+    // at the end because software drivers run a loop's body once more for one that stands at the beginning.
+    loop {
+        let i = firstTrailingBit(left);
         let id = ids[i];
         let equal = select(vec4(0u), vec4(1u, 2u, 4u, 8u), ids == vec4(id));
         let same = (equal.x | equal.y | equal.z | equal.w) & left;
         left = left & ~same;
         let count = countOneBits(same);
-        var color: vec3<f32>;
+        var light = vec4(0.0);
         var depth = 0.0;
         ray.d = centre;
         if id == 0u {
-            color = tone_map(sky_view(normalize(centre)) * frame.exposure);
+            light = vec4(sky_view(normalize(centre)) * frame.exposure, 0.0);
         } else {
             let t = triangle_of(id);
             depth = frame.point.w * dot(t.cn, centre) / t.plane;
@@ -254,12 +255,16 @@ fn resolve(view: u32, pixel: vec2<u32>) -> Pixel {
                 let sampled = frame.point.w * dot(t.cn, ray.d) / t.plane;
                 depth = clamp(depth, sampled * 0.8, sampled * 1.25);
             }
-            color = shade(t, ray);
+            light = shade(t, ray);
         }
+        let color = select(tone_map(light.rgb), srgb_encode(light.rgb), light.w > 0.0);
         out.color += color * f32(count);
         if count > most || (count == most && depth > out.depth) {
             most = count;
             out.depth = depth;
+        }
+        continuing {
+            break if left == 0u;
         }
     }
     out.color = clamp(out.color * 0.25, vec3(0.0), vec3(1.0));

@@ -28,12 +28,11 @@ fn vs_shadow(
 @fragment
 fn fs_shadow_alpha(in: Caster) {
     let material = parts[in.part].material;
-    let dx = dpdx(in.uv);
-    let dy = dpdy(in.uv);
+    let level = texture_level(textureDimensions(colors).x, dpdx(in.uv), dpdy(in.uv));
     var alpha = materials[material].base_color.a;
     let texture = materials[material].base_color_texture;
     if texture != NO_TEXTURE {
-        alpha *= sample_color(texture, in.uv, dx, dy).a;
+        alpha *= textureSampleLevel(colors, repeat_sampler, in.uv, texture, level).a;
     }
     if alpha < 0.5 {
         discard;

@@ -29,7 +29,8 @@ const KEPT_VANTAGES: usize = 16;
 pub struct Config {
     /// Which adapter to take.
     pub adapter: Adapter,
-    /// Larger images are scaled down to this side in pixels; rounded down to a power of two, at least 64.
+    /// Larger images are scaled down to this side in pixels, rounded down to a power of two, at least 64. 0 chooses:
+    /// 1024 on a GPU, 512 on a software driver.
     pub largest_image: u32,
 }
 
@@ -115,10 +116,15 @@ impl Executor {
         tracing::info!(adapter = %gpu.adapter, "renderer");
         let (pipelines, no_probes) =
             gpu.guarded("compiling pipelines", || Ok((Pipelines::new(&gpu), no_probes(&gpu))))?;
+        let largest_image = match config.largest_image {
+            0 if gpu.software => 512,
+            0 => 1024,
+            side => side,
+        };
         Ok(Self {
             gpu,
             pipelines,
-            largest_image: 1 << config.largest_image.clamp(64, 8192).ilog2(),
+            largest_image: 1 << largest_image.clamp(64, 8192).ilog2(),
             store: SceneStore::new(),
             scenes: Vec::new(),
             targets: BTreeMap::new(),

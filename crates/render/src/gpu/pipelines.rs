@@ -11,7 +11,7 @@ use wgpu::{
 };
 
 use super::device::Gpu;
-use super::textures::{CLASSES, Textures};
+use super::textures::Textures;
 use crate::pack::Vertex;
 
 /// Samples of visibility in a pixel; their places are Vulkan's standard ones.
@@ -100,8 +100,6 @@ impl Pipelines {
                 mag_filter: FilterMode::Linear,
                 min_filter: FilterMode::Linear,
                 mipmap_filter: MipmapFilterMode::Linear,
-                // llvmpipe's anisotropic filter (Mesa 22.3) does not return.
-                anisotropy_clamp: if gpu.software { 1 } else { 8 },
                 ..SamplerDescriptor::default()
             }),
             shadow_sampler: gpu.device.create_sampler(&SamplerDescriptor {
@@ -132,13 +130,7 @@ impl Pipelines {
         let mut resources: Vec<BindingResource<'_>> = [vertices, indices, parts, materials]
             .map(Buffer::as_entire_binding)
             .into();
-        resources.extend(
-            textures
-                .colors
-                .iter()
-                .chain(&textures.data)
-                .map(BindingResource::TextureView),
-        );
+        resources.extend([&textures.colors, &textures.data].map(BindingResource::TextureView));
         resources.push(BindingResource::Sampler(&self.repeat_sampler));
         group(gpu, "scene", &self.scene_layout, resources)
     }
@@ -166,7 +158,7 @@ fn scene_layout(gpu: &Gpu) -> BindGroupLayout {
     let mut entries: Vec<BindGroupLayoutEntry> = (0..4)
         .map(|i| buffer(i, BufferBindingType::Storage { read_only: true }))
         .collect();
-    for _ in 0..2 * CLASSES {
+    for _ in 0..2 {
         let sample_type = TextureSampleType::Float { filterable: true };
         entries.push(texture(
             next(&entries),

@@ -1,4 +1,4 @@
-//! All images of a scene in a few array textures, one per size class, once as colours and once as data.
+//! All images of a scene in two array textures, one of colours and one of data.
 
 use tongyou_scene::{Image, Scene};
 use wgpu::util::{DeviceExt, TextureDataOrder};
@@ -10,89 +10,77 @@ use super::mips;
 use crate::prepare::too_large;
 use crate::{Error, Result};
 
-/// Size classes: the largest side, and so many halvings below it.
-const HALVINGS: [u32; CLASSES] = [4, 2, 1, 0];
-/// How many size classes there are; the shaders have as many bindings for each kind.
-pub(crate) const CLASSES: usize = 4;
+/// A scene's images take at most this many bytes of one kind; beyond it all are halved.
+const BUDGET_BYTES: u64 = 512 << 20;
+/// The smallest side that the budget may lead to.
+const SMALLEST: u32 = 64;
 
-/// The array textures of a scene.
+/// The two array textures of a scene.
 pub(crate) struct Textures {
-    pub(crate) colors: [wgpu::TextureView; CLASSES],
-    pub(crate) data: [wgpu::TextureView; CLASSES],
-    /// For each image, its reference as colour and as data.
-    refs: Vec<(u32, u32)>,
-}
-
-/// Images of one kind, by size class.
-struct Layers {
-    images: [Vec<usize>; CLASSES],
-    refs: Vec<u32>,
+    pub(crate) colors: wgpu::TextureView,
+    pub(crate) data: wgpu::TextureView,
+    /// For each image, its layer as colour and as data.
+    color_layers: Vec<u32>,
+    data_layers: Vec<u32>,
 }
 
 impl Textures {
     pub(crate) fn new(gpu: &Gpu, scene: &Scene, largest: u32) -> Result<Self> {
-        let (mut color, mut data) = (vec![false; scene.images.len()], vec![false; scene.images.len()]);
-        for m in &scene.materials {
-            for i in [m.base_color_texture, m.emissive_texture].into_iter().flatten() {
-                color[i] = true;
-            }
-            for i in [m.metallic_roughness_texture, m.normal_texture].into_iter().flatten() {
-                data[i] = true;
-            }
-        }
         for image in &scene.images {
             check(scene, image)?;
         }
-        let colors = Layers::assign(scene, &color, largest);
-        let data = Layers::assign(scene, &data, largest);
-        let limit = gpu.device.limits().max_texture_array_layers as usize;
-        let most = colors
-            .images
+        let colors = scene
+            .materials
             .iter()
-            .chain(&data.images)
-            .map(Vec::len)
-            .max()
-            .unwrap_or(0);
+            .flat_map(|m| [m.base_color_texture, m.emissive_texture]);
+        let data = scene
+            .materials
+            .iter()
+            .flat_map(|m| [m.metallic_roughness_texture, m.normal_texture]);
+        let (colors, color_layers) = layers(scene, colors);
+        let (data, data_layers) = layers(scene, data);
+        let limit = gpu.device.limits().max_texture_array_layers as usize;
+        let most = colors.len().max(data.len());
         if most > limit {
-            return Err(too_large(scene, "images of one size class", most, limit));
+            return Err(too_large(scene, "images", most, limit));
         }
-        let refs = colors.refs.iter().copied().zip(data.refs.iter().copied()).collect();
-        let view = |layers: &Layers, class: usize, format: TextureFormat| {
-            upload(gpu, scene, &layers.images[class], largest >> HALVINGS[class], format)
-        };
+        // One size for all: a shader that picks among several arrays samples each of them on a software driver.
+        let widest = colors
+            .iter()
+            .chain(&data)
+            .map(|&i| scene.images[i].width.max(scene.images[i].height))
+            .max();
+        let mut side = widest.unwrap_or(1).next_power_of_two().min(largest);
+        while side > SMALLEST && u64::from(side) * u64::from(side) * 16 / 3 * most as u64 > BUDGET_BYTES {
+            side /= 2;
+        }
         Ok(Self {
-            colors: std::array::from_fn(|c| view(&colors, c, TextureFormat::Rgba8UnormSrgb)),
-            data: std::array::from_fn(|c| view(&data, c, TextureFormat::Rgba8Unorm)),
-            refs,
+            colors: upload(gpu, scene, &colors, side, TextureFormat::Rgba8UnormSrgb),
+            data: upload(gpu, scene, &data, side, TextureFormat::Rgba8Unorm),
+            color_layers,
+            data_layers,
         })
     }
 
     pub(crate) fn color(&self, image: Option<usize>) -> u32 {
-        image.map_or(NO_TEXTURE, |i| self.refs[i].0)
+        image.map_or(NO_TEXTURE, |i| self.color_layers[i])
     }
 
     pub(crate) fn data(&self, image: Option<usize>) -> u32 {
-        image.map_or(NO_TEXTURE, |i| self.refs[i].1)
+        image.map_or(NO_TEXTURE, |i| self.data_layers[i])
     }
 }
 
-impl Layers {
-    fn assign(scene: &Scene, used: &[bool], largest: u32) -> Self {
-        let mut layers = Self {
-            images: std::array::from_fn(|_| Vec::new()),
-            refs: vec![NO_TEXTURE; used.len()],
-        };
-        for (i, image) in scene.images.iter().enumerate().filter(|(i, _)| used[*i]) {
-            let side = image.width.max(image.height);
-            let class = (0..CLASSES)
-                .find(|c| side <= largest >> HALVINGS[*c])
-                .unwrap_or(CLASSES - 1);
-            let layer = layers.images[class].len();
-            layers.images[class].push(i);
-            layers.refs[i] = u32::try_from(class << 16 | layer).unwrap_or(NO_TEXTURE);
-        }
-        layers
+/// The images in use, in order, and each image's place among them.
+fn layers(scene: &Scene, uses: impl Iterator<Item = Option<usize>>) -> (Vec<usize>, Vec<u32>) {
+    let mut used = vec![false; scene.images.len()];
+    uses.flatten().for_each(|i| used[i] = true);
+    let images: Vec<usize> = (0..used.len()).filter(|i| used[*i]).collect();
+    let mut layers = vec![NO_TEXTURE; used.len()];
+    for (layer, &image) in (0u32..).zip(&images) {
+        layers[image] = layer;
     }
+    (images, layers)
 }
 
 fn check(scene: &Scene, image: &Image) -> Result<()> {
@@ -110,15 +98,14 @@ fn check(scene: &Scene, image: &Image) -> Result<()> {
 }
 
 fn upload(gpu: &Gpu, scene: &Scene, images: &[usize], side: u32, format: TextureFormat) -> wgpu::TextureView {
-    // A binding needs a texture even where no image is of its class.
-    let side = if images.is_empty() { 1 } else { side };
     let srgb = format == TextureFormat::Rgba8UnormSrgb;
     let mut bytes = Vec::new();
     for &i in images {
         mips::append_chain(&mut bytes, &scene.images[i], side, srgb);
     }
     if images.is_empty() {
-        bytes.extend([255; 4]);
+        // A binding needs a texture even where there are no images.
+        bytes.resize((0..=side.ilog2()).map(|l| 4 << (2 * l)).sum(), 255);
     }
     let texture = gpu.device.create_texture_with_data(
         &gpu.queue,
