@@ -51,9 +51,7 @@ async fn main() -> anyhow::Result<()> {
         None => ServerTrust::System,
     };
     let options = Options {
-        server,
-        server_name: host.trim_matches(['[', ']']).to_owned(),
-        trust,
+        connect: net::quic(server, host.trim_matches(['[', ']']), trust),
         headset: core::Config::new(args.code, args.name),
         clock: Machine::default(),
         decode: if args.no_decode { Decode::Nothing } else { Decode::All },

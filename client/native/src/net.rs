@@ -13,6 +13,7 @@ use decode::{Decoded, Decoding};
 use protocol::ClientTime;
 use protocol::control::RefusedReason;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,15 +27,28 @@ const RECONNECT_PAUSES_MS: [u64; 5] = [100, 250, 500, 1000, 2000];
 /// Frames at the decoder at once; the rest waits where it can still be skipped.
 const MOST_DECODING: usize = 8;
 
+/// A link that is being made.
+pub type Connecting = Pin<Box<dyn Future<Output = Result<(Arc<dyn Link>, Events), transport::Error>> + Send>>;
+/// Makes a link to the server, and another one when that is lost.
+pub type Connect = Arc<dyn Fn() -> Connecting + Send + Sync>;
+
+/// Connects over QUIC. `server_name` is what the certificate is for; it does not matter where trust is a hash.
+#[must_use]
+pub fn quic(server: SocketAddr, server_name: impl Into<String>, trust: ServerTrust) -> Connect {
+    let server_name = server_name.into();
+    Arc::new(move || {
+        let (server_name, trust) = (server_name.clone(), trust.clone());
+        Box::pin(
+            async move { transport::connect(server, &server_name, &trust, transport::Config::client()).await },
+        )
+    })
+}
+
 /// Where and how a headset joins.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
-    /// The server's address.
-    pub server: SocketAddr,
-    /// The name that its certificate is for.
-    pub server_name: String,
-    /// How the server is known to be the right one.
-    pub trust: ServerTrust,
+    /// The way to the server.
+    pub connect: Connect,
     /// What the headset says about itself.
     pub headset: core::Config,
     /// The headset's own clock.
@@ -100,15 +114,12 @@ pub enum End {
 /// When the server can not be reached, refuses, or stays away for half a minute.
 pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Receiver<bool>) -> Result<End, Error> {
     let mut headset = Headset::new(options.headset.clone());
-    let connect = || {
-        transport::connect(
-            options.server,
-            &options.server_name,
-            &options.trust,
-            transport::Config::client(),
-        )
+    let mut cancelled = cancel.clone();
+    let mut link = tokio::select! {
+        biased;
+        Ok(_) = cancelled.wait_for(|c| *c) => return Ok(End::Cancelled),
+        link = (options.connect)() => link?,
     };
-    let mut link = connect().await?;
     loop {
         match drive(
             link,
@@ -128,7 +139,7 @@ pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Recei
                     return Err(Error::Lost { code, reason });
                 }
                 tracing::warn!(code, reason, "connection lost, trying again");
-                let Some(again) = connect_again(connect, &cancel).await else {
+                let Some(again) = connect_again(&options.connect, &cancel).await else {
                     return if *cancel.borrow() {
                         Ok(End::Cancelled)
                     } else {
@@ -142,11 +153,7 @@ pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Recei
     }
 }
 
-async fn connect_again<F, C>(connect: C, cancel: &watch::Receiver<bool>) -> Option<(Arc<dyn Link>, Events)>
-where
-    C: Fn() -> F,
-    F: Future<Output = Result<(Arc<dyn Link>, Events), transport::Error>>,
-{
+async fn connect_again(connect: &Connect, cancel: &watch::Receiver<bool>) -> Option<(Arc<dyn Link>, Events)> {
     let until = tokio::time::Instant::now() + RECONNECT_FOR;
     let pauses = RECONNECT_PAUSES_MS.iter().chain(std::iter::repeat(&2000));
     let mut cancel = cancel.clone();
@@ -212,7 +219,7 @@ pub async fn drive(
     };
     driver.drain(clock.now());
     loop {
-        let timer = tokio::time::sleep_until(driver.wake_at().into());
+        let timer = tokio::time::sleep_until(driver.wake_at());
         tokio::select! {
             biased;
             () = cancelled(&mut cancel) => {
@@ -256,7 +263,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    fn wake_at(&self) -> std::time::Instant {
+    fn wake_at(&self) -> tokio::time::Instant {
         let now = self.clock.now().client;
         let idle = now + Duration::from_secs(1);
         let wake = [self.headset.poll_timeout(), self.headset.next_pose(now)]

@@ -21,10 +21,10 @@ pub use tongyou_transport::ServerTrust;
 use bot::{Bot, Shared};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tongyou_client::core;
-use tongyou_client::net::{self, Decode, Machine, Options};
+use tongyou_client::net::{self, Connect, Decode, Machine, Options};
 
 /// How bots move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,15 +106,25 @@ impl Config {
 
 /// Runs all bots until the time is over or `cancel` becomes true, and reports. A bot that can not join, or is thrown
 /// out, says so in its report; the others go on.
-pub async fn run(config: Config, mut cancel: watch::Receiver<bool>) -> Report {
+pub async fn run(config: Config, cancel: watch::Receiver<bool>) -> Report {
+    let connect = net::quic(config.server, config.server_name.clone(), config.trust.clone());
+    run_over(config, |_| Arc::clone(&connect), cancel).await
+}
+
+/// Likewise, over links that the caller makes for each bot by its number; the addresses in `config` do not matter.
+pub async fn run_over(
+    config: Config,
+    connect: impl Fn(usize) -> Connect,
+    mut cancel: watch::Receiver<bool>,
+) -> Report {
     let (stop, stopped) = watch::channel(false);
-    let started = Instant::now();
+    let started = tokio::time::Instant::now();
     let mut shared = Vec::new();
     let mut tasks = tokio::task::JoinSet::new();
     for i in 0..config.count {
         let each = Arc::new(Shared::default());
         shared.push(Arc::clone(&each));
-        tasks.spawn(visit(config.clone(), i, each, stopped.clone()));
+        tasks.spawn(visit(config.clone(), i, connect(i), each, stopped.clone()));
     }
     let end = config.duration.map(|d| tokio::time::Instant::now() + d);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
@@ -146,7 +156,7 @@ fn collect(shared: &[Arc<Shared>]) -> Vec<BotReport> {
 }
 
 /// One bot's visit.
-async fn visit(config: Config, i: usize, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+async fn visit(config: Config, i: usize, connect: Connect, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
     let share = u32::try_from(i).unwrap_or(u32::MAX);
     let count = u32::try_from(config.count.max(1)).unwrap_or(u32::MAX);
     let wait = config.join_over * share / count;
@@ -173,9 +183,7 @@ async fn visit(config: Config, i: usize, shared: Arc<Shared>, stopped: watch::Re
     };
     let clock = Machine::new(offset_us, drift_ppm);
     let options = Options {
-        server: config.server,
-        server_name: config.server_name.clone(),
-        trust: config.trust.clone(),
+        connect,
         headset,
         clock,
         decode: if config.decode { Decode::All } else { Decode::Nothing },

@@ -1,6 +1,8 @@
 //! The machine's clock, and the headset's clock made from it.
 
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::time::Instant;
 use tongyou_protocol::ClientTime;
 
 /// An instant on both clocks.
@@ -19,7 +21,6 @@ pub struct Machine {
     drift_ppm: f64,
     /// Drift counts from here.
     start_us: i64,
-    start: Instant,
 }
 
 impl Default for Machine {
@@ -35,15 +36,14 @@ impl Machine {
         Self {
             offset_us,
             drift_ppm,
-            start_us: monotonic_us(),
-            start: Instant::now(),
+            start_us: machine_us(),
         }
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Moment {
-        let machine_us = monotonic_us();
+        let machine_us = machine_us();
         let drift_us = to_f64(machine_us - self.start_us) * self.drift_ppm * 1e-6;
         Moment {
             client: ClientTime(machine_us + self.offset_us + round(drift_us)),
@@ -55,23 +55,35 @@ impl Machine {
     #[must_use]
     pub fn instant(&self, at: ClientTime) -> Instant {
         let client_us = to_f64(at.0 - self.offset_us - self.start_us);
-        let machine_us = round(client_us / (1.0 + self.drift_ppm * 1e-6));
-        self.start + Duration::from_micros(u64::try_from(machine_us).unwrap_or(0))
+        let since_start_us = round(client_us / (1.0 + self.drift_ppm * 1e-6));
+        let (base, base_us) = base();
+        let since_base_us = self.start_us - base_us + since_start_us;
+        base + Duration::from_micros(u64::try_from(since_base_us).unwrap_or(0))
     }
 }
 
-/// The machine's monotonic clock.
+/// The machine's monotonic clock. Follows tokio's clock, which is the same one unless a test has stopped it.
+fn machine_us() -> i64 {
+    let (base, base_us) = base();
+    base_us + i64::try_from(Instant::now().duration_since(base).as_micros()).unwrap_or(i64::MAX)
+}
+
+/// One instant on both.
+fn base() -> (Instant, i64) {
+    static BASE: OnceLock<(Instant, i64)> = OnceLock::new();
+    *BASE.get_or_init(|| (Instant::now(), monotonic_us()))
+}
+
 #[cfg(unix)]
 fn monotonic_us() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
 }
 
-/// Time since the first call: comparable within one process only.
+/// Counts from the first call: comparable within one process only.
 #[cfg(not(unix))]
 fn monotonic_us() -> i64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    i64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(i64::MAX)
+    0
 }
 
 #[expect(
@@ -98,8 +110,9 @@ mod tests {
     fn instants_are_the_inverse() {
         let clock = Machine::new(3_000_000, 50.0);
         let now = clock.now();
-        let ahead = clock.instant(now.client + Duration::from_secs(100)) - clock.start;
-        let expected = 100e6 / (1.0 + 50e-6) + to_f64(now.machine_us - clock.start_us);
+        let (base, base_us) = base();
+        let ahead = clock.instant(now.client + Duration::from_secs(100)) - base;
+        let expected = 100e6 / (1.0 + 50e-6) + to_f64(now.machine_us - base_us);
         assert!((ahead.as_secs_f64() * 1e6 - expected).abs() < 3.0);
         assert!((now.client.0 - now.machine_us - 3_000_000).abs() < 10);
     }
