@@ -109,7 +109,7 @@ impl GroupCache {
 /// When frames are dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// A colour frame that has not arrived by then is given up.
+    /// A colour frame that has not arrived by then is given up, with the rest of its group.
     pub color_expiry: Duration,
     /// A frame of the cached group likewise: it is sent in a burst.
     pub catch_up_expiry: Duration,
@@ -117,10 +117,12 @@ pub struct Config {
     pub depth_keyframe_expiry: Duration,
     /// Another depth frame likewise.
     pub depth_expiry: Duration,
+    /// The longest time that a colour keyframe is given on a path that was too slow for the one before.
+    pub longest_keyframe_expiry: Duration,
     /// A frame that waits longer before it is sent is dropped, with the rest of its group.
     pub max_queue_age: Duration,
-    /// Seconds of the estimated bitrate that may be on their way.
-    pub in_flight_s: f64,
+    /// Time's worth of the estimated bitrate that may wait in the network, beside what the path itself holds.
+    pub in_flight: Duration,
     /// The least number of bytes that may be on their way.
     pub min_in_flight_bytes: usize,
     /// A headset without a decodable group asks for the cached one after this time without a new group.
@@ -136,9 +138,10 @@ impl Default for Config {
             catch_up_expiry: Duration::from_millis(1000),
             depth_keyframe_expiry: Duration::from_secs(5),
             depth_expiry: Duration::from_millis(1000),
+            longest_keyframe_expiry: Duration::from_secs(4),
             max_queue_age: Duration::from_millis(250),
-            in_flight_s: 0.25,
-            min_in_flight_bytes: 96 * 1024,
+            in_flight: Duration::from_millis(120),
+            min_in_flight_bytes: 16 * 1024,
             regroup_after: Duration::from_millis(1200),
             adapt: crate::adapt::Config::default(),
         }
@@ -181,14 +184,54 @@ pub struct Stats {
 
 /// Decides what one subscriber of one vantage is sent. Sans-IO: one call that changes something, then
 /// [`Sender::poll`] until it is empty.
+///
+/// Frames are dropped whole and before they are sent. What follows a lost colour frame in its group can not be
+/// decoded, so that nothing more is sent of that group. A depth keyframe is sent until it has arrived.
 #[derive(Debug)]
 pub struct Sender {
     config: Config,
-    queue: VecDeque<Arc<EncodedFrame>>,
-    in_flight: BTreeMap<u64, usize>,
+    /// Colour and depth in the order of encoding; the depth keyframe goes before all.
+    queue: VecDeque<Queued>,
+    in_flight: BTreeMap<u64, Flying>,
     next_id: u64,
+    chain: Chain,
+    /// The present depth keyframe, and whether it is on its way or there.
+    depth_keyframe: Option<(Arc<EncodedFrame>, bool)>,
+    /// The newest depth frame after it, likewise.
+    depth_newest: Option<(Arc<EncodedFrame>, bool)>,
+    /// Time that the next colour keyframe is given.
+    keyframe_expiry: Duration,
+    /// From sending to delivery on the empty path, as far as it is known.
+    latency: Option<Duration>,
+    /// When the cached group was last asked for.
+    regrouped_at: Option<ServerTime>,
     stats: Stats,
     estimator: crate::adapt::Estimator,
+}
+
+#[derive(Debug)]
+struct Queued {
+    frame: Arc<EncodedFrame>,
+    at: ServerTime,
+    /// From the cache: older than what is live, and sent in a burst.
+    catch_up: bool,
+}
+
+#[derive(Debug)]
+struct Flying {
+    frame: Arc<EncodedFrame>,
+    at: ServerTime,
+}
+
+/// What the subscriber can decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chain {
+    /// Nothing before the next keyframe.
+    Waiting { since: Option<ServerTime> },
+    /// This group goes on with this index.
+    Live { group: u32, next: u16 },
+    /// Nothing of this group from this index on.
+    Broken { group: u32, from: u16, since: ServerTime },
 }
 
 impl Sender {
@@ -197,40 +240,141 @@ impl Sender {
     pub fn new(config: Config) -> Self {
         Self {
             estimator: crate::adapt::Estimator::new(&config.adapt),
+            keyframe_expiry: config.color_expiry,
             config,
             queue: VecDeque::new(),
             in_flight: BTreeMap::new(),
             next_id: 0,
+            chain: Chain::Waiting { since: None },
+            depth_keyframe: None,
+            depth_newest: None,
+            latency: None,
+            regrouped_at: None,
             stats: Stats::default(),
         }
     }
 
-    /// Starts with the cached group. Also answers [`Self::needs_group`].
+    /// Starts with the cached group. Also answers [`Self::needs_group`]: what the subscriber has of the group is not
+    /// sent again. While a group is being sent it does nothing.
     pub fn subscribe(&mut self, now: ServerTime, cache: &GroupCache) {
-        let _ = now;
-        self.queue
-            .extend(cache.depth_keyframe.iter().chain(&cache.depth_newest).cloned());
-        self.queue.extend(cache.color.iter().cloned());
+        if matches!(self.chain, Chain::Live { .. }) {
+            return;
+        }
+        self.regrouped_at = Some(now);
+        if let Some(keyframe) = &cache.depth_keyframe {
+            self.take_depth_keyframe(Arc::clone(keyframe));
+        }
+        if let Some(newest) = &cache.depth_newest {
+            self.take_depth(now, Arc::clone(newest), true);
+        }
+        let Some(last) = cache.color.last().map(|f| &f.header) else {
+            if let Chain::Waiting { since } = &mut self.chain {
+                since.get_or_insert(now);
+            }
+            return;
+        };
+        let from = match self.chain {
+            Chain::Broken { group, from, .. } if group == last.group => from,
+            _ => 0,
+        };
+        let missing = cache.color.iter().filter(|f| f.header.index >= from);
+        self.queue.extend(missing.map(|frame| Queued {
+            frame: Arc::clone(frame),
+            at: now,
+            catch_up: true,
+        }));
+        self.chain = Chain::Live {
+            group: last.group,
+            next: last.index.saturating_add(1),
+        };
     }
 
     /// Takes a new frame of the vantage.
     pub fn offer(&mut self, now: ServerTime, frame: Arc<EncodedFrame>) {
-        let _ = now;
-        self.queue.push_back(frame);
+        let header = &frame.header;
+        match (header.lane, header.keyframe) {
+            (Lane::Depth, true) => self.take_depth_keyframe(frame),
+            (Lane::Depth, false) => self.take_depth(now, frame, false),
+            (Lane::Color, true) => {
+                // What is left of the group before is overtaken.
+                self.drop_queued_color();
+                self.chain = Chain::Live {
+                    group: header.group,
+                    next: header.index.saturating_add(1),
+                };
+                self.enqueue(now, frame);
+            }
+            (Lane::Color, false) => match &mut self.chain {
+                Chain::Live { group, next } if *group == header.group && *next == header.index => {
+                    *next = next.saturating_add(1);
+                    self.enqueue(now, frame);
+                }
+                Chain::Live { group, next } if *group == header.group && header.index < *next => {
+                    // The cache held it already.
+                }
+                Chain::Live { group, next } => {
+                    let (group, from) = (*group, *next);
+                    self.stats.dropped += 1;
+                    self.break_group(now, group, from);
+                }
+                Chain::Waiting { .. } | Chain::Broken { .. } => self.stats.dropped += 1,
+            },
+        }
     }
 
     /// The frame has been delivered, or at least wholly handed to the network.
     pub fn on_sent(&mut self, id: FrameId, now: ServerTime) {
-        let _ = now;
-        self.in_flight.remove(&id.0);
+        let Some(flying) = self.in_flight.remove(&id.0) else {
+            return;
+        };
         self.stats.delivered += 1;
+        let took = now.saturating_since(flying.at);
+        // The shortest counts; a path that became longer is believed little by little.
+        self.latency = Some(
+            self.latency
+                .map_or(took, |l| took.min(l + took.saturating_sub(l) / 256)),
+        );
+        let header = &flying.frame.header;
+        if header.lane == Lane::Color && header.keyframe {
+            self.keyframe_expiry = (took * 2).clamp(self.config.color_expiry, self.longest_expiry());
+        }
     }
 
     /// The frame's stream was reset, because it expired or the peer stopped it.
     pub fn on_expired(&mut self, id: FrameId, now: ServerTime) {
-        let _ = now;
-        self.in_flight.remove(&id.0);
+        let Some(flying) = self.in_flight.remove(&id.0) else {
+            return;
+        };
         self.stats.expired += 1;
+        let header = &flying.frame.header;
+        match (header.lane, header.keyframe) {
+            (Lane::Color, keyframe) => {
+                if keyframe {
+                    // Otherwise a path on which a keyframe takes longer would never see one.
+                    let longer = self.keyframe_expiry * 2;
+                    self.keyframe_expiry = longer.min(self.longest_expiry());
+                }
+                match self.chain {
+                    Chain::Live { group, .. } if group == header.group => {
+                        self.break_group(now, group, header.index);
+                    }
+                    Chain::Broken { group, from, since } if group == header.group => {
+                        let from = from.min(header.index);
+                        self.chain = Chain::Broken { group, from, since };
+                    }
+                    _ => {}
+                }
+            }
+            (Lane::Depth, _) => {
+                for slot in [&mut self.depth_keyframe, &mut self.depth_newest] {
+                    if let Some((frame, sent)) = slot
+                        && frame.header.tag.set == header.tag.set
+                    {
+                        *sent = false;
+                    }
+                }
+            }
+        }
     }
 
     /// The headset's report.
@@ -240,26 +384,62 @@ impl Sender {
 
     /// The next frame to be sent now.
     pub fn poll(&mut self, now: ServerTime) -> Option<Send> {
-        let _ = now;
-        let frame = self.queue.pop_front()?;
-        let id = self.next_id;
-        self.next_id += 1;
-        self.in_flight.insert(id, frame.wire_bytes());
-        self.stats.sent += 1;
-        Some(Send {
-            id: FrameId(id),
-            chunks: frame.chunks.clone(),
-            priority: 0,
-            expires_in: self.config.color_expiry,
-        })
+        if let Some((frame, sent @ false)) = &mut self.depth_keyframe {
+            *sent = true;
+            let frame = Arc::clone(frame);
+            return Some(self.send(now, frame, 3, self.config.depth_keyframe_expiry));
+        }
+        self.drop_late(now);
+        if !self.may_send() {
+            return None;
+        }
+        let goes_with = |set| {
+            let front = self.queue.front();
+            front.is_none_or(|q| q.catch_up || q.frame.header.depends_on == set)
+        };
+        let queued_depth = self.queue.iter().any(|q| q.frame.header.lane == Lane::Depth);
+        if let Some((frame, false)) = &self.depth_newest
+            && !queued_depth
+            && matches!(self.chain, Chain::Live { .. })
+            && goes_with(frame.header.tag.set)
+        {
+            let frame = Arc::clone(frame);
+            self.depth_newest = Some((Arc::clone(&frame), true));
+            return Some(self.send(now, frame, 2, self.config.depth_expiry));
+        }
+        let Queued { frame, catch_up, .. } = self.queue.pop_front()?;
+        let header = &frame.header;
+        let (class, expiry) = match header.lane {
+            Lane::Depth => (2, self.config.depth_expiry),
+            Lane::Color if header.keyframe => (1, self.keyframe_expiry),
+            Lane::Color => (1, self.config.color_expiry),
+        };
+        if let Some((newest, sent)) = &mut self.depth_newest
+            && newest.header.tag.set == header.tag.set
+            && header.lane == Lane::Depth
+        {
+            *sent = true;
+        }
+        let expiry = if catch_up {
+            expiry.max(self.config.catch_up_expiry)
+        } else {
+            expiry
+        };
+        Some(self.send(now, frame, class, expiry))
     }
 
     /// Whether the subscriber has no decodable group and none has started for a while, as in a still scene: the
     /// caller then calls [`Self::subscribe`] again. Ask a few times a second.
     #[must_use]
     pub fn needs_group(&self, now: ServerTime) -> bool {
-        let _ = now;
-        false
+        let since = match self.chain {
+            Chain::Live { .. } => return false,
+            Chain::Waiting { since } => since,
+            Chain::Broken { since, .. } => Some(since),
+        };
+        let long_ago = |t: ServerTime| now.saturating_since(t) >= self.config.regroup_after;
+        // What is still on its way would only be sent again.
+        since.is_some_and(long_ago) && self.regrouped_at.is_none_or(long_ago) && self.in_flight_color() == 0
     }
 
     /// What the subscriber can bear.
@@ -273,4 +453,121 @@ impl Sender {
     pub const fn stats(&self) -> Stats {
         self.stats
     }
+
+    fn send(&mut self, now: ServerTime, frame: Arc<EncodedFrame>, class: i32, expires_in: Duration) -> Send {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.stats.sent += 1;
+        self.stats.sent_bytes += frame.wire_bytes() as u64;
+        let chunks = frame.chunks.clone();
+        self.in_flight.insert(id, Flying { frame, at: now });
+        // Within a class, what was sent first goes first.
+        let place = i32::try_from(id & 0x00ff_ffff).unwrap_or_default();
+        Send {
+            id: FrameId(id),
+            chunks,
+            priority: (class << 24) - place,
+            expires_in,
+        }
+    }
+
+    /// Whether the path has room. A depth keyframe is large, and rare: it is not counted.
+    fn may_send(&self) -> bool {
+        let flying: usize = self
+            .in_flight
+            .values()
+            .map(|f| &f.frame)
+            .filter(|f| f.header.lane == Lane::Color || !f.header.keyframe)
+            .map(|f| f.wire_bytes())
+            .sum();
+        let held = self.config.in_flight + self.latency.unwrap_or_default();
+        let estimated = f64::from(self.estimate().bitrate_bps) / 8.0 * held.as_secs_f64();
+        (flying as f64) < estimated.max(self.config.min_in_flight_bytes as f64)
+    }
+
+    fn longest_expiry(&self) -> Duration {
+        self.config.longest_keyframe_expiry.max(self.config.color_expiry)
+    }
+
+    fn in_flight_color(&self) -> usize {
+        let color = |f: &&Flying| f.frame.header.lane == Lane::Color;
+        self.in_flight.values().filter(color).count()
+    }
+
+    fn enqueue(&mut self, at: ServerTime, frame: Arc<EncodedFrame>) {
+        self.queue.push_back(Queued {
+            frame,
+            at,
+            catch_up: false,
+        });
+    }
+
+    fn take_depth_keyframe(&mut self, frame: Arc<EncodedFrame>) {
+        let set = frame.header.tag.set;
+        if self
+            .depth_keyframe
+            .as_ref()
+            .is_some_and(|(k, _)| k.header.tag.set == set)
+        {
+            return;
+        }
+        // Depth that builds upon the keyframe before can still go with the pictures in the queue.
+        self.depth_newest = None;
+        self.depth_keyframe = Some((frame, false));
+    }
+
+    fn take_depth(&mut self, now: ServerTime, frame: Arc<EncodedFrame>, from_cache: bool) {
+        let set = frame.header.tag.set;
+        let known = |slot: &Option<(Arc<EncodedFrame>, bool)>| slot.as_ref().map(|(f, _)| f.header.tag.set);
+        if known(&self.depth_keyframe) != Some(frame.header.depends_on) || known(&self.depth_newest) == Some(set) {
+            return;
+        }
+        self.depth_newest = Some((Arc::clone(&frame), false));
+        // Without a picture that it goes with, it waits until there is one again.
+        if !from_cache && matches!(self.chain, Chain::Live { .. }) {
+            self.enqueue(now, frame);
+        }
+    }
+
+    /// Gives up the group when its oldest waiting frame is late.
+    fn drop_late(&mut self, now: ServerTime) {
+        // Behind a keyframe that takes long, the others wait as long.
+        let longest = self.config.max_queue_age.max(self.keyframe_expiry);
+        let late = |q: &Queued| !q.catch_up && now.saturating_since(q.at) > longest;
+        let color = |q: &&Queued| q.frame.header.lane == Lane::Color;
+        let Some(first) = self.queue.iter().find(color).filter(|q| late(q)) else {
+            return;
+        };
+        let frame = Arc::clone(&first.frame);
+        let Header {
+            group, index, keyframe, ..
+        } = frame.header;
+        if !keyframe {
+            self.break_group(now, group, index);
+        } else if matches!(self.chain, Chain::Live { .. }) {
+            // A keyframe is not given up: it is the way back, unless the next one replaces it before it is sent.
+            self.break_group(now, group, index.saturating_add(1));
+            self.stats.dropped -= 1;
+            self.enqueue(now, frame);
+        }
+    }
+
+    fn break_group(&mut self, now: ServerTime, group: u32, from: u16) {
+        self.stats.broken_groups += 1;
+        self.drop_queued_color();
+        self.chain = Chain::Broken {
+            group,
+            from,
+            since: now,
+        };
+    }
+
+    /// Empties the queue. The newest depth is kept beside it.
+    fn drop_queued_color(&mut self) {
+        self.stats.dropped += self.queue.len() as u64;
+        self.queue.clear();
+    }
 }
+
+#[cfg(test)]
+mod tests;
