@@ -6,11 +6,15 @@
 //! keyframe overdraws back over the pictures that follow.
 
 /// The most that one picture may take, in seconds of the bit rate.
-const BURST_S: f64 = 0.15;
+const BURST_S: f64 = 0.2;
 /// Time over which an overdraft is paid back, in seconds.
 const PAYBACK_S: f64 = 0.7;
 /// Unused budget that may be saved up, in seconds of the bit rate.
 const SAVINGS_S: f64 = 0.25;
+/// Keyframes that follow each other within this time, in seconds, are groups of one moving view.
+const GROUP_S: f64 = 2.5;
+/// How much finer than its keyframe a picture of such a group may become: more would be seen as breathing.
+const GROUP_RANGE: u8 = 5;
 /// Guess for the first keyframe: bits a pixel at quantiser 0 in a detailed picture.
 const FIRST_COST_PER_PIXEL: f64 = 16.0;
 
@@ -31,6 +35,9 @@ pub(super) struct Rate {
     /// Whether the view is still: pictures cost nothing unless they become sharper.
     calm: bool,
     last_qp: u8,
+    /// Pictures since the last keyframe, of which there was one, and the finest quantiser of its group.
+    since_keyframe: Option<u32>,
+    finest_in_group: u8,
 }
 
 impl Rate {
@@ -47,6 +54,8 @@ impl Rate {
             refinement: 1.0,
             calm: false,
             last_qp: max_qp,
+            since_keyframe: None,
+            finest_in_group: min_qp,
         }
     }
 
@@ -75,10 +84,11 @@ impl Rate {
             ..15.0 => 2,
             _ => 1,
         };
-        let finest = self.last_qp.saturating_sub(down).max(self.min_qp);
+        let limit = self.finest_in_group;
+        let finest = self.last_qp.saturating_sub(down).max(limit);
         if self.calm {
             let affordable = (finest..self.last_qp).find(|qp| self.refine(*qp) <= target);
-            let next = self.last_qp.saturating_sub(1).max(self.min_qp);
+            let next = self.last_qp.saturating_sub(1).max(limit);
             // The estimate may be too careful; with savings in hand one step is always tried.
             let try_anyway = self.overdraft <= 0.0 && self.refine(next) <= self.bitrate_bps * BURST_S;
             return affordable.unwrap_or(if try_anyway { next } else { self.last_qp });
@@ -106,10 +116,23 @@ impl Rate {
 
     /// Takes note of a picture that goes out.
     pub(super) fn spend(&mut self, bits: usize, qp: u8, keyframe: bool) {
+        let in_group = self
+            .since_keyframe
+            .is_some_and(|pictures| f64::from(pictures) < GROUP_S * self.fps);
         if keyframe {
             self.intra_cost = cost(as_f64(bits), qp);
+            self.since_keyframe = Some(0);
+            self.finest_in_group = if in_group {
+                qp.saturating_sub(GROUP_RANGE).max(self.min_qp)
+            } else {
+                self.min_qp
+            };
         } else {
             self.learn(as_f64(bits), qp);
+            self.since_keyframe = self.since_keyframe.map(|pictures| pictures.saturating_add(1));
+            if !in_group {
+                self.finest_in_group = self.min_qp;
+            }
         }
         self.overdraft += as_f64(bits) - self.bitrate_bps / self.fps;
         self.overdraft = self.overdraft.max(-self.bitrate_bps * SAVINGS_S);
@@ -144,7 +167,7 @@ impl Rate {
         let share = self.bitrate_bps / self.fps;
         if keyframe {
             // At high rates several pictures' worth, at low rates never more than what arrives in time.
-            return burst.min(share * 6.0);
+            return burst.min(share * 8.0);
         }
         let paid_back = self.overdraft / (PAYBACK_S * self.fps).max(1.0);
         let most = burst.min(share * 2.0);
@@ -213,7 +236,7 @@ mod tests {
                     );
                     let at_most = pictures[1..].iter().map(|picture| picture.0).max().unwrap();
                     assert!(
-                        second < 2 || as_f64(at_most) < f64::from(bitrate) * 0.2,
+                        second < 2 || as_f64(at_most) < f64::from(bitrate) * 0.25,
                         "{at_most} bits in one picture"
                     );
                 }
@@ -233,13 +256,28 @@ mod tests {
     }
 
     #[test]
+    fn groups_do_not_breathe_and_what_stays_still_becomes_sharp() {
+        let mut rate = Rate::new(1536 * 1024, 8_000_000, 12.0, 14, 42);
+        for second in 0..4 {
+            let pictures = spend_a_second(&mut rate, 12, 6e7, 1e5);
+            let finest = pictures.iter().map(|picture| picture.1).min().unwrap();
+            assert!(second == 0 || finest + GROUP_RANGE >= pictures[0].1, "{pictures:?}");
+        }
+        for _ in 0..12 * 5 {
+            let qp = rate.choose(false);
+            rate.spend(200, qp, false);
+        }
+        assert_eq!(rate.last_qp, 14, "without keyframes nothing holds it back");
+    }
+
+    #[test]
     fn a_keyframe_that_is_far_too_large_is_noticed_and_learnt_from() {
         let mut rate = Rate::new(1536 * 1024, 8_000_000, 30.0, 14, 51);
         let first = rate.choose(true);
         assert!(rate.is_excessive(4_000_000, first));
         rate.discard(4_000_000, first);
         let second = rate.choose(true);
-        assert!(second >= first + 9, "{first} then {second}");
+        assert!(second >= first + 7, "{first} then {second}");
         assert!(!rate.is_excessive(4_000_000, 51), "coarser does not exist");
     }
 
