@@ -41,8 +41,8 @@ fn triangle_of(id: u32) -> Triangle {
     let a = world_from_part(t.part, vertices[t.corners.x].position) - frame.point.xyz;
     let e1 = world_from_part(t.part, vertices[t.corners.y].position) - frame.point.xyz - a;
     let e2 = world_from_part(t.part, vertices[t.corners.z].position) - frame.point.xyz - a;
-    t.cu = cross(a, e2);
-    t.cv = cross(e1, a);
+    t.cu = cross(e2, a);
+    t.cv = cross(a, e1);
     t.cn = cross(e1, e2);
     t.plane = dot(a, t.cn);
     return t;
