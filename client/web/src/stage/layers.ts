@@ -111,11 +111,10 @@ export class Layers {
     return became;
   }
 
-  clear(): void {
-    for (const layer of this.#layers.values()) layer.dispose();
-    this.#layers.clear();
-    this.#shown = null;
-    this.#leaving = null;
+  /** After a new connection: what is on show stays until something newer is there. */
+  keepShown(): void {
+    this.#finishFade();
+    for (const key of [...this.#layers.keys()]) this.forget(key);
   }
 
   #finishFade(): void {

@@ -9,14 +9,14 @@ export interface Words {
 export interface TourSummary {
   readonly id: string;
   readonly title: Words;
-  readonly notice: Words;
+  readonly notice: Words | null;
   readonly stops: readonly Words[];
 }
 
 export interface SessionSummary {
   readonly code: string;
   readonly tour: string;
-  readonly title: Words;
+  readonly title: Words | null;
   readonly people: number;
   readonly capacity: number;
   readonly guide: string | null;

@@ -69,7 +69,7 @@ export class Live {
         forget: (key) => this.stage.layers.forget(key),
         notice: (message) => events.notice(message),
         reset: () => {
-          this.stage.layers.clear();
+          this.stage.layers.keepShown();
           this.crowd.scatter();
         },
       },
@@ -146,7 +146,6 @@ export class Live {
       view.offset.set(0, 0, 0);
       this.extension?.placed(wanted.yaw);
     }
-    this.#poses.jump();
     this.#events.changed();
   }
 

@@ -94,7 +94,7 @@ export function say(word: Word): string {
 }
 
 /** The text in the language of the page, in the other where it is missing. */
-export function choose(text: { readonly zh: string; readonly en: string } | undefined): string {
+export function choose(text: { readonly zh: string; readonly en: string } | null | undefined): string {
   if (!text) return "";
   return language === "zh" ? text.zh || text.en : text.en || text.zh;
 }
