@@ -38,9 +38,7 @@ pub fn quic(server: SocketAddr, server_name: impl Into<String>, trust: ServerTru
     let server_name = server_name.into();
     Arc::new(move || {
         let (server_name, trust) = (server_name.clone(), trust.clone());
-        Box::pin(
-            async move { transport::connect(server, &server_name, &trust, transport::Config::client()).await },
-        )
+        Box::pin(async move { transport::connect(server, &server_name, &trust, transport::Config::client()).await })
     })
 }
 
