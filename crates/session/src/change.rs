@@ -98,12 +98,6 @@ impl Session {
         self.apply(ctx);
     }
 
-    /// Whether the change that is on its way is agreed.
-    #[cfg(test)]
-    pub(crate) fn agreed(&self) -> Option<ServerTime> {
-        self.change.as_ref()?.commit_at
-    }
-
     fn prepare(&mut self, ctx: &mut Context<'_>, stop: usize) {
         self.last_epoch = self.last_epoch.wrapping_add(1);
         let mut stand = Stand::new(self.last_epoch, stop);

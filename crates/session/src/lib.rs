@@ -38,6 +38,8 @@ mod seating;
 mod session;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod wire;
 

@@ -212,14 +212,17 @@ mod tests {
     #[test]
     fn poses_that_jump_all_the_time_are_refused() {
         let mut track = Track::new();
-        let mut taken = 0;
+        let (mut flights, mut side) = (0, 0.0);
         for i in 0..100_u16 {
-            let side = if i % 2 == 0 { 2.0 } else { -2.0 };
-            let mut p = pose(i, u32::from(i) * 10, Vec3::X * side);
+            let mut p = pose(i, u32::from(i) * 10, Vec3::X * if i % 2 == 0 { 2.0 } else { -2.0 });
             p.body.jump = true;
-            taken += u32::from(take(&mut track, u32::from(i) * 10, &p) == Ok(true));
+            let moved = take(&mut track, u32::from(i) * 10, &p) == Ok(true);
+            if moved && p.body.head.position.x != side {
+                side = p.body.head.position.x;
+                flights += 1;
+            }
         }
-        assert!(taken < 20, "{taken}");
+        assert!((4..12).contains(&flights), "{flights} in a second");
     }
 
     #[test]

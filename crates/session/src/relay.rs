@@ -25,7 +25,8 @@ const SLOW: u32 = 2;
 /// Who is at rest is repeated so often: datagrams get lost, and people come late.
 const REPEAT: Duration = Duration::from_secs(1);
 
-const GUIDE: f32 = 8.0;
+/// Importance per second of waiting. The guide comes before anybody who has waited for a few seconds.
+const GUIDE: f32 = 64.0;
 const NEAR: f32 = 4.0;
 const LOOKED_AT: f32 = 2.0;
 const CROWD: f32 = 1.0;
