@@ -368,7 +368,7 @@ pub(crate) fn inscription(sheet: &Image) -> Image {
     paint("inscription", 128, 896, |u, v| {
         let ink = crate::lettering::INSCRIPTION.ink(sheet, u, v);
         let cloud = fractal(91, u, v * 7.0, 7, 3) * 0.08;
-        let [r, g, b] = mix([0.84 - cloud, 0.82 - cloud, 0.77 - cloud], [0.50, 0.30, 0.05], ink);
+        let [r, g, b] = mix([0.90 - cloud, 0.88 - cloud, 0.83 - cloud], [0.42, 0.20, 0.03], ink);
         [r, g, b, 1.0]
     })
 }

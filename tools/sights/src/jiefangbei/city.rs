@@ -28,7 +28,7 @@ fn near_towers(b: &mut Builder, p: &Palette) {
         (58.0, -52.0, 17.0, 148.0, 4),
         (-60.0, -56.0, 18.0, 118.0, 3),
         (60.0, 56.0, 16.0, 126.0, 0),
-        (-58.0, 54.0, 17.0, 172.0, 4),
+        (-186.0, 44.0, 17.0, 172.0, 4),
         (-62.0, -112.0, 16.0, 96.0, 2),
         (66.0, -118.0, 19.0, 188.0, 3),
         (72.0, 128.0, 18.0, 104.0, 2),
@@ -117,7 +117,9 @@ fn skyline(b: &mut Builder, p: &Palette) {
         let on_street =
             at.x.abs() < STREET_NS + half + 4.0 && far < 420.0 || at.y.abs() < STREET_EW + half + 4.0 && far < 330.0;
         let on_rail = (at.y - 79.0).abs() < half + 9.0 && at.x.abs() < 300.0;
-        if on_street || on_rail || placed.iter().any(|(o, r)| o.distance(at) < r + half * 1.5 + 4.0) {
+        // The afternoon sun reaches the square over low houses.
+        let in_sun = at.angle_to(Vec2::new(-0.75, 0.66)).abs() < 0.20 && far < 330.0;
+        if on_street || in_sun || on_rail || placed.iter().any(|(o, r)| o.distance(at) < r + half * 1.5 + 4.0) {
             continue;
         }
         placed.push((at, half * 1.5));

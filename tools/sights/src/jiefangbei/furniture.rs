@@ -167,7 +167,7 @@ fn bollard(b: &mut Builder, p: &Palette) {
 
 fn benches(b: &mut Builder, p: &Palette) {
     for i in 0..8 {
-        let angle = (i as f32 + 0.5) * FRAC_PI_4 + if i % 2 == 0 { 0.17 } else { -0.17 };
+        let angle = (i as f32 + 0.5) * FRAC_PI_4;
         let place = Mat4::from_rotation_y(angle) * Mat4::from_translation(Vec3::new(0.0, 0.0, 26.8));
         b.within(place, |b| {
             for x in [-0.8_f32, 0.8] {
@@ -297,7 +297,7 @@ fn trees(b: &mut Builder, p: &Palette, turn: Quat) {
         .collect();
     let mut places = Vec::new();
     for i in 0..8 {
-        let angle = (i as f32 + 0.5) * FRAC_PI_4 + if i % 2 == 0 { -0.2 } else { 0.2 };
+        let angle = (i as f32 + 0.5) * FRAC_PI_4 + if i % 2 == 0 { 0.2 } else { -0.2 };
         places.push(Vec2::new(angle.sin(), angle.cos()) * 28.6);
     }
     for (axis, half) in [

@@ -35,6 +35,8 @@ pub(super) struct Palette {
     pub(super) screen: Paint,
     pub(super) signs: [Paint; 4],
     pub(super) sign_panel: Paint,
+    /// Lit from behind; takes the vertex colour by day.
+    pub(super) poster: Paint,
     pub(super) train_body: Paint,
     pub(super) train_glass: Paint,
     pub(super) glass: Paint,
@@ -59,7 +61,7 @@ const FACADES: [Facade; 5] = [
         glass: (0.45, 0.40),
         wall: [0.46, 0.49, 0.52],
         pane: [0.30, 0.40, 0.48],
-        lit: 0.42,
+        lit: 0.30,
         homely: 0.0,
     },
     Facade {
@@ -69,7 +71,7 @@ const FACADES: [Facade; 5] = [
         glass: (0.27, 0.34),
         wall: [0.78, 0.72, 0.62],
         pane: [0.24, 0.28, 0.31],
-        lit: 0.55,
+        lit: 0.42,
         homely: 0.5,
     },
     Facade {
@@ -79,7 +81,7 @@ const FACADES: [Facade; 5] = [
         glass: (0.30, 0.30),
         wall: [0.72, 0.68, 0.62],
         pane: [0.22, 0.26, 0.30],
-        lit: 0.38,
+        lit: 0.30,
         homely: 1.0,
     },
     Facade {
@@ -89,7 +91,7 @@ const FACADES: [Facade; 5] = [
         glass: (0.44, 0.27),
         wall: [0.80, 0.81, 0.80],
         pane: [0.26, 0.36, 0.42],
-        lit: 0.40,
+        lit: 0.30,
         homely: 0.2,
     },
     Facade {
@@ -99,7 +101,7 @@ const FACADES: [Facade; 5] = [
         glass: (0.47, 0.44),
         wall: [0.34, 0.38, 0.42],
         pane: [0.24, 0.36, 0.46],
-        lit: 0.34,
+        lit: 0.25,
         homely: 0.1,
     },
 ];
@@ -207,6 +209,10 @@ impl Palette {
             }),
             signs,
             sign_panel: b.material(plain("sign-panel", [0.03, 0.03, 0.034], 0.5)),
+            poster: b.material(Material {
+                emissive: Vec3::new(0.16, 0.13, 0.11),
+                ..plain("poster", [1.0; 3], 0.6)
+            }),
             train_body: b.material(plain("train-body", [1.0; 3], 0.35)),
             train_glass: b.material(Material {
                 emissive: Vec3::new(1.1, 1.0, 0.8),
@@ -229,7 +235,7 @@ fn facade(b: &mut Builder, facade: Facade) -> Paint {
         base_color_texture,
         emissive_texture,
         metallic_roughness_texture,
-        emissive: Vec3::splat(1.35),
+        emissive: Vec3::new(1.0, 0.94, 0.86),
         ..plain(facade.name, [1.0; 3], 1.0)
     })
 }

@@ -89,7 +89,7 @@ fn corner(b: &mut Builder, p: &Palette, sx: f32, sz: f32, style: Style) {
         Style::Fins => 36.0,
         Style::Pleats => 28.0,
         Style::Beams => 33.0,
-        Style::Stone => 27.0,
+        Style::Stone => 19.0,
     };
     for (i, &a) in block.iter().enumerate() {
         let c = block[(i + 1) % block.len()];
@@ -106,6 +106,9 @@ fn corner(b: &mut Builder, p: &Palette, sx: f32, sz: f32, style: Style) {
             shop_frames(b, p, length);
             if shown {
                 skin(b, p, style, length, top, i == 0);
+                if i == 0 {
+                    big_name(b, p, style, length, top);
+                }
                 signs(
                     b,
                     p,
@@ -120,6 +123,41 @@ fn corner(b: &mut Builder, p: &Palette, sx: f32, sz: f32, style: Style) {
     }
     b.floor(p.concrete, &block, top, Tile(3.0, 3.0));
     roof_things(b, p, &block, top, sx * 3.0 + sz);
+}
+
+/// The name of the house in large letters on its chamfer, and lit posters.
+fn big_name(b: &mut Builder, p: &Palette, style: Style, length: f32, top: f32) {
+    let (index, high, y) = match style {
+        Style::Fins => return,
+        Style::Pleats => (4, 3.2, top - 5.4),
+        Style::Beams => (5, 3.0, top - 6.5),
+        Style::Stone => (10, 2.2, top + 0.6),
+    };
+    sign(b, p, index, Vec3::new(length / 2.0, y, 1.3), high);
+    if style != Style::Pleats {
+        return;
+    }
+    let colors = [[0.85, 0.30, 0.22], [0.20, 0.42, 0.62], [0.88, 0.66, 0.22]];
+    for (k, color) in colors.into_iter().enumerate() {
+        let x = length * (0.2 + 0.3 * k as f32);
+        let (from, to) = (Vec3::new(x - 2.0, 8.6, 0.3), Vec3::new(x + 2.0, 19.6, 0.55));
+        b.tinted(color, |b| b.cuboid(p.poster, from, to, METRE));
+        b.tinted([0.9, 0.86, 0.78], |b| {
+            b.cuboid(
+                p.poster,
+                Vec3::new(x - 1.1, 12.0, 0.5),
+                Vec3::new(x + 1.1, 16.6, 0.58),
+                METRE,
+            );
+        });
+        b.cuboid(
+            p.dark_metal,
+            from - Vec3::new(0.12, 0.12, 0.0),
+            to + Vec3::new(0.12, 0.12, -0.05),
+            METRE,
+        );
+        sign(b, p, k * 4 + 2, Vec3::new(x, 9.2, 0.56), 0.7);
+    }
 }
 
 /// Piers between the shops and the canopy over them.
@@ -194,9 +232,9 @@ fn skin(b: &mut Builder, p: &Palette, style: Style, length: f32, top: f32, chamf
                 let x = i * width;
                 for (x0, z0, x1, z1) in [(x, 0.0, x + width * 0.5, 0.32), (x + width * 0.5, 0.32, x + width, 0.0)] {
                     let tone = if z1 > z0 {
-                        [0.36, 0.37, 0.29]
+                        [0.46, 0.44, 0.33]
                     } else {
-                        [0.42, 0.43, 0.34]
+                        [0.56, 0.53, 0.40]
                     };
                     b.tinted(tone, |b| {
                         for (y0, y1) in [(SHOP_TOP + 0.2, 12.6), (13.2, 20.2), (20.8, top)] {
@@ -240,12 +278,7 @@ fn skin(b: &mut Builder, p: &Palette, style: Style, length: f32, top: f32, chamf
                 );
                 bay += 1.0;
             }
-            for (y, out, high) in [
-                (SHOP_TOP, 0.5, 0.5),
-                (13.2, 0.36, 0.4),
-                (21.0, 0.36, 0.4),
-                (top - 0.6, 0.9, 0.9),
-            ] {
+            for (y, out, high) in [(SHOP_TOP, 0.5, 0.5), (12.4, 0.36, 0.4), (top - 0.6, 0.9, 0.9)] {
                 b.cuboid(
                     p.stone,
                     Vec3::new(0.0, y, -0.1),
