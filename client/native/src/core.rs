@@ -530,13 +530,13 @@ impl Headset {
             changed = true;
         }
         if tour.moved(&self.receiver) {
-            self.events.push_back(Event::Placed(tour.current.placement.clone()));
+            self.events.push_back(Event::Placed(tour.current.placement));
             changed = true;
         }
         if changed {
             self.up.jump();
             let wanted = tour.wanted_streams();
-            self.receiver.retain(|id| wanted(id));
+            self.receiver.retain(wanted);
         }
         if let Some(ready) = ready {
             self.events.push_back(Event::Ready {

@@ -112,11 +112,7 @@ pub async fn run(config: Config, cancel: watch::Receiver<bool>) -> Report {
 }
 
 /// Likewise, over links that the caller makes for each bot by its number; the addresses in `config` do not matter.
-pub async fn run_over(
-    config: Config,
-    connect: impl Fn(usize) -> Connect,
-    mut cancel: watch::Receiver<bool>,
-) -> Report {
+pub async fn run_over(config: Config, connect: impl Fn(usize) -> Connect, mut cancel: watch::Receiver<bool>) -> Report {
     let (stop, stopped) = watch::channel(false);
     let started = tokio::time::Instant::now();
     let mut shared = Vec::new();
@@ -176,7 +172,7 @@ async fn visit(config: Config, i: usize, connect: Connect, shared: Arc<Shared>, 
         ..core::Config::new(config.code.clone(), name.clone())
     };
     let offset_us = i64::try_from(config.clock_offset.as_micros()).unwrap_or(0) * i64::from(share);
-    let drift_ppm = if i % 2 == 0 {
+    let drift_ppm = if i.is_multiple_of(2) {
         config.drift_ppm
     } else {
         -config.drift_ppm

@@ -266,7 +266,7 @@ proptest! {
         prop_assert!(out.complete.is_sorted());
         prop_assert_eq!(out.complete.last(), Some(&199));
         let c = receiver.counters();
-        prop_assert_eq!(c.complete as usize, out.complete.len());
+        prop_assert_eq!(c.complete, out.complete.len() as u64);
         prop_assert!(c.complete + c.missed <= 200, "no set is counted twice: {:?}", c);
         prop_assert!(out.most_bytes < 60_000, "{}", out.most_bytes);
         let reported: u64 = out.feedback.iter().map(|f| u64::from(f.complete)).sum();
