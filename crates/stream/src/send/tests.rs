@@ -5,6 +5,8 @@ use crate::adapt::{self, Controller};
 use tongyou_protocol::frame::{Codec, Tag};
 use tongyou_protocol::{SetId, TourTime, VantageId};
 
+use Lane::{Color, Depth};
+
 fn at(ms: i64) -> ServerTime {
     ServerTime(ms * 1000)
 }
@@ -13,11 +15,7 @@ fn frame(lane: Lane, set: u32, group: u32, index: u16, depends_on: u32, bytes: u
     let header = Header {
         lane,
         keyframe: index == 0,
-        codec: if lane == Lane::Color {
-            Codec::H264
-        } else {
-            Codec::Depth1
-        },
+        codec: if lane == Color { Codec::H264 } else { Codec::Depth1 },
         width: 64,
         height: 64,
         group,
@@ -41,15 +39,15 @@ fn frame(lane: Lane, set: u32, group: u32, index: u16, depends_on: u32, bytes: u
 
 /// Colour of a group whose depth never changes after set 0.
 fn color(group: u32, index: u16, bytes: usize) -> Arc<EncodedFrame> {
-    frame(Lane::Color, group * 1000 + u32::from(index), group, index, 0, bytes)
+    frame(Color, group * 1000 + u32::from(index), group, index, 0, bytes)
 }
 
 fn depth_key(set: u32) -> Arc<EncodedFrame> {
-    frame(Lane::Depth, set, 0, 0, set, 5000)
+    frame(Depth, set, 0, 0, set, 5000)
 }
 
 fn depth(set: u32, key: u32) -> Arc<EncodedFrame> {
-    frame(Lane::Depth, set, 0, 1, key, 500)
+    frame(Depth, set, 0, 1, key, 500)
 }
 
 /// Lane and set of a frame as it is sent.
@@ -66,8 +64,6 @@ fn drain(sender: &mut Sender, now: ServerTime) -> Vec<Send> {
 fn sets(sends: &[Send]) -> Vec<(Lane, u32)> {
     sends.iter().map(what).collect()
 }
-
-use Lane::{Color, Depth};
 
 fn joined(cache: &GroupCache) -> (Sender, Vec<Send>) {
     let mut sender = Sender::new(Config::default());
@@ -287,6 +283,11 @@ struct Outcome {
 }
 
 /// A vantage that follows its controller, to one subscriber over a path. The last half counts.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes of a simulated frame"
+)]
 fn simulate(rate_bps: f64, adaptive: bool) -> Outcome {
     let adapt = adapt::Config {
         start_bps: 20_000_000,
