@@ -47,7 +47,7 @@ impl Default for Config {
             capacity_default: 24,
             capacity_max: 1000,
             attempts_per_address: 10,
-            attempt_forgiven_every: Duration::from_secs(6),
+            attempt_forgiven_every: Duration::from_secs(60),
             attempt_wait: Duration::from_secs(10),
             attempts_per_s: 5.0,
             attempts_burst: 100.0,

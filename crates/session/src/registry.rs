@@ -147,9 +147,9 @@ impl Registry {
     /// Takes what happened on a link at `now`; then drain [`Self::poll_output`].
     pub fn handle(&mut self, now: ServerTime, link: LinkId, input: Input<'_>) {
         if let Input::Connected { address } = input {
-            if self.links.insert(link, Link::new(now, address)).is_some() {
-                self.out.log(Level::Warn, format!("link {} connected twice", link.0));
-            }
+            // A number that is used again means another connection: nobody stays behind on the one before.
+            self.disconnect(now, link, false);
+            self.links.insert(link, Link::new(now, address));
             return;
         }
         // What a link that was closed still had on its way is nobody's business any more.

@@ -137,9 +137,11 @@ impl Stand {
 
     /// Moves a person to another cell; `false` when no seat is free there.
     pub(crate) fn move_to(&mut self, hall: &Hall, who: HeadsetId, cell: usize, leads: bool) -> bool {
+        // Nobody is in his own way.
+        let before = self.places.remove(&who);
         let place = self.free(hall, cell, leads);
-        if let Some(place) = place {
-            self.places.insert(who, place);
+        if let Some(next) = place.or(before) {
+            self.places.insert(who, next);
         }
         place.is_some()
     }

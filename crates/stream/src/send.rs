@@ -254,6 +254,14 @@ impl Sender {
         }
     }
 
+    /// Believes of the path what the sender of another vantage to the same headset has learnt: at a stop change, or
+    /// when the wearer walks to another cell.
+    pub fn inherit(&mut self, other: &Self) {
+        self.estimator = other.estimator.clone();
+        self.latency = other.latency;
+        self.keyframe_expiry = other.keyframe_expiry;
+    }
+
     /// Starts with the cached group. Also answers [`Self::needs_group`]: what the subscriber has of the group is not
     /// sent again. While a group is being sent it does nothing.
     pub fn subscribe(&mut self, now: ServerTime, cache: &GroupCache) {

@@ -378,3 +378,71 @@ fn feedback_is_passed_on() {
         }]
     );
 }
+
+#[test]
+fn a_link_number_that_is_used_again_leaves_nobody_behind() {
+    let mut server = Server::new();
+    let code = server.session(4);
+    server.join(1, code);
+    server.connect(1);
+    assert_eq!(server.registry.sessions(server.now)[0].people, 0);
+}
+
+#[test]
+fn operators_are_told_what_is_wrong() {
+    let mut server = Server::new();
+    let asked = |registry: &mut Registry, tour: &str, capacity| {
+        registry
+            .create_session(ServerTime(0), tour, capacity)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(asked(&mut server.registry, "moon", None).contains("moon"));
+    assert!(asked(&mut server.registry, "demo", Some(0)).contains('0'));
+    assert!(asked(&mut server.registry, "demo", Some(1001)).contains("1000"));
+    let unknown = "BCDF-GHJK".parse().unwrap();
+    assert!(
+        server
+            .registry
+            .issue_grant(server.now, unknown)
+            .unwrap_err()
+            .to_string()
+            .contains("BCDF-GHJK")
+    );
+    let mut tour = (*testing::tour()).clone();
+    tour.stops[1].cells.clear();
+    let error = server.registry.add_tour(tour.into()).unwrap_err().to_string();
+    assert!(error.contains("stops[1].cells"), "{error}");
+    // Few places on the ground are worth a line in the log, and no reason to refuse.
+    let mut tour = (*testing::tour()).clone();
+    tour.stops[0].walkable[0].outline = vec![[-2.0, 15.0], [2.0, 15.0], [2.0, 25.0], [-2.0, 25.0]];
+    tour.stops[0].cells.truncate(1);
+    server.registry.add_tour(tour.into()).unwrap();
+    let code = server.session(40);
+    for link in 0..40 {
+        server.join(link, code);
+    }
+    assert!(server.log.iter().any(|l| l.contains("share")), "{:?}", server.log);
+}
+
+#[test]
+fn grants_and_empty_sessions_end_after_half_a_day() {
+    let mut server = Server::new();
+    let code = server.session(4);
+    let guide_grant = server.registry.issue_grant(server.now, code).unwrap();
+    server.join(1, code);
+    server.input(1, Input::Disconnected);
+    server.wait(12 * 3600 * 1000 - 1);
+    assert_eq!(server.registry.sessions(server.now).len(), 1);
+    server.now = server.now + Duration::from_millis(1);
+    server.hello(
+        2,
+        Hello {
+            guide_grant,
+            ..hello(code, "Late")
+        },
+    );
+    assert_eq!(server.refused(2).unwrap().0, RefusedReason::RefusedGrant);
+    assert!(server.wait(0).is_empty());
+    assert!(matches!(server.other.last(), Some(Output::SessionEnded { .. })));
+}

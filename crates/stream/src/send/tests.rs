@@ -255,6 +255,32 @@ fn keyframes_get_more_time_on_a_slow_path() {
 }
 
 #[test]
+fn another_vantage_of_the_headset_starts_with_what_is_known() {
+    let (mut old, sends) = joined(&small_cache());
+    old.on_expired(sends[1].id, at(250));
+    let mut feedback = Feedback {
+        last_set: SetId(0),
+        interval_ms: 250,
+        complete: 1,
+        missed: 4,
+        decode_queue: 0,
+        delay_ms: 100,
+        bytes: 1000,
+    };
+    for i in 1..20 {
+        feedback.delay_ms += 10;
+        old.on_feedback(at(i * 250), &feedback);
+    }
+    let mut new = Sender::new(Config::default());
+    assert!(new.estimate().bitrate_bps > old.estimate().bitrate_bps);
+    new.inherit(&old);
+    assert_eq!(new.estimate(), old.estimate());
+    new.subscribe(at(9000), &GroupCache::default());
+    new.offer(at(9000), color(7, 0, 100));
+    assert_eq!(drain(&mut new, at(9000))[0].expires_in.as_millis(), 500);
+}
+
+#[test]
 fn what_is_not_known_is_ignored() {
     let (mut sender, _) = joined(&small_cache());
     sender.on_sent(FrameId(99), at(1));
