@@ -32,8 +32,8 @@ enum Next {
     Any,
     /// This frame, or the keyframe of a later group.
     Frame(Place),
-    /// The keyframe of a group after this one.
-    GroupAfter(u32),
+    /// The keyframe of this group, sent again, or of a later one.
+    Keyframe(u32),
 }
 
 impl Stream {
@@ -42,7 +42,7 @@ impl Stream {
         let late = match self.next {
             Next::Any => false,
             Next::Frame(next) => place < next,
-            Next::GroupAfter(group) => place.0 <= group,
+            Next::Keyframe(group) => place.0 < group,
         };
         if late {
             counters.expired += 1;
@@ -73,7 +73,9 @@ impl Stream {
     pub(super) fn next_color(&mut self, counters: &mut Counters) -> Option<Frame> {
         let (place, skips) = self.start()?;
         if skips {
-            counters.missed += self.missing_before(place);
+            let (missed, expired) = self.lost_before(place);
+            counters.missed += missed;
+            counters.expired += expired;
             self.waiting = self.waiting.split_off(&place);
         }
         let frame = self.waiting.remove(&place)?;
@@ -108,7 +110,7 @@ impl Stream {
         // A later group may have begun already; that one is not harmed.
         if matches!(self.next, Next::Frame(next) if next.0 == failed) {
             counters.missed += self.drop_group(failed);
-            self.next = Next::GroupAfter(failed);
+            self.next = Next::Keyframe(failed);
         }
     }
 
@@ -121,7 +123,7 @@ impl Stream {
                 .map_or(next.1, |(p, _)| p.1);
             counters.missed += u64::from(last.saturating_sub(next.1)) + 1;
             self.drop_group(next.0);
-            self.next = Next::GroupAfter(next.0);
+            self.next = Next::Keyframe(next.0);
         }
         self.gap_since = None;
         self.look_for_gap(now);
@@ -169,16 +171,17 @@ impl Stream {
         Some((*key.0, true))
     }
 
-    /// Frames known to exist that are lost by beginning at `place`: those here, those missing among them, and the
-    /// keyframes of groups of which nothing came.
-    fn missing_before(&self, place: Place) -> u64 {
+    /// Frames known to exist that are lost by beginning at `place` (those here, those missing among them, and the
+    /// keyframes of groups of which nothing came), and frames here that were given up before.
+    fn lost_before(&self, place: Place) -> (u64, u64) {
         let (mut group, mut index) = match self.next {
-            Next::Any => return 0,
+            Next::Any => return (0, 0),
             Next::Frame(next) => next,
-            Next::GroupAfter(group) => (group.saturating_add(1), 0),
+            Next::Keyframe(group) => (group.saturating_add(1), 0),
         };
+        let begin = (group, index).min(place);
         let mut missed = 0;
-        for (p, _) in self.waiting.range(..place) {
+        for (p, _) in self.waiting.range(begin..place) {
             if p.0 != group {
                 missed += u64::from(p.0 - group - 1);
                 (group, index) = (p.0, 0);
@@ -186,7 +189,11 @@ impl Stream {
             missed += u64::from(p.1.saturating_sub(index)) + 1;
             index = p.1.saturating_add(1);
         }
-        missed + u64::from(place.0.saturating_sub(group).saturating_sub(1))
+        let given_up = self.waiting.range(..begin).count();
+        (
+            missed + u64::from(place.0.saturating_sub(group).saturating_sub(1)),
+            given_up as u64,
+        )
     }
 
     fn look_for_gap(&mut self, now: ClientTime) {
@@ -207,7 +214,7 @@ impl Stream {
         };
         counters.missed += self.drop_group(group);
         if matches!(self.next, Next::Frame(next) if next.0 <= group) {
-            self.next = Next::GroupAfter(group);
+            self.next = Next::Keyframe(group);
         }
     }
 }

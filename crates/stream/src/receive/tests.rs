@@ -167,6 +167,27 @@ fn a_gap_is_given_up_after_250_ms_and_the_next_group_goes_on() {
 }
 
 #[test]
+fn a_group_that_was_given_up_can_be_sent_again() {
+    let mut receiver = Receiver::new(Limits::default());
+    let group = || (0..8).flat_map(set_frames).collect::<Vec<_>>();
+    for f in group() {
+        if f.header.index != 3 || f.header.lane == Lane::Depth {
+            receiver.on_frame(now(0), f);
+        }
+    }
+    let mut out = Outcome::default();
+    drain(&mut receiver, 0, &mut out);
+    receiver.on_timeout(now(250));
+    // In a still scene no later group comes; the keyframe is the largest and so arrives last.
+    group().into_iter().rev().for_each(|f| receiver.on_frame(now(400), f));
+    let mut again = Outcome::default();
+    drain(&mut receiver, 400, &mut again);
+    assert_eq!(again.decoded.len(), 8);
+    assert_eq!(again.complete, [3, 4, 5, 6, 7]);
+    assert_eq!(again.dropped, [0, 1, 2], "they were complete before");
+}
+
+#[test]
 fn a_frame_that_is_only_late_is_waited_for() {
     let mut receiver = Receiver::new(Limits::default());
     let arrivals = (0..10).flat_map(|s| {
