@@ -1,10 +1,19 @@
 // Two pages, one worker. Assets are content-hashed under /assets/.
 import { resolve } from "node:path";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 const page = (name: string): string => resolve(import.meta.dirname, name);
 
+/** `--mode fixture`: the pages with a computed place instead of a server. */
+const fixture: Plugin = {
+  name: "tongyou-fixture",
+  transformIndexHtml: () => [
+    { tag: "script", attrs: { type: "module", src: "/src/fixture/fake.ts" }, injectTo: "head-prepend" },
+  ],
+};
+
 export default defineConfig(({ mode }) => ({
+  plugins: mode === "fixture" ? [fixture] : [],
   build: {
     target: "es2023",
     modulePreload: { polyfill: false },
@@ -13,7 +22,6 @@ export default defineConfig(({ mode }) => ({
       input: {
         index: page("index.html"),
         guide: page("guide.html"),
-        ...(mode === "fixture" ? { fixture: page("fixture.html") } : {}),
       },
     },
   },

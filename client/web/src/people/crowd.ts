@@ -6,6 +6,9 @@ import type { Tag } from "../wire/frame";
 import { Figure } from "./figure";
 import { DELAY_US, type Held, JitterBuffer } from "./jitter";
 
+/** Mean radiance of the first SH coefficient. */
+const Y00 = 0.282_095;
+
 interface Member {
   readonly person: Person;
   readonly look: string;
@@ -45,8 +48,8 @@ export class Crowd {
       sh[i]?.set(r, g, b).multiplyScalar(tag.exposure);
     }
     // So that nobody is lost in the dark nor burnt out: the mean stays within what a screen shows well.
-    const mean = (tag.ambient.slice(0, 3).reduce((a, b) => a + b, 0) / 3) * tag.exposure * 0.886;
-    this.#probe.intensity = mean > 0 ? Math.max(0.35, Math.min(1.5, mean)) / mean : 1;
+    const mean = (tag.ambient.slice(0, 3).reduce((a, b) => a + b, 0) / 3) * tag.exposure * Y00;
+    this.#probe.intensity = mean > 0 ? Math.max(0.4, Math.min(1.1, mean)) / mean : 1;
   }
 
   setPeople(people: readonly Person[], me: number, note: (p: Person) => string): void {

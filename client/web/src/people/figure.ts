@@ -95,7 +95,7 @@ export class Figure {
   }
 
   #flag(): three.Object3D {
-    const pole = new three.CylinderGeometry(0.006, 0.006, 0.34, 8).translate(0, 0.28, 0.02);
+    const pole = new three.CylinderGeometry(0.009, 0.009, 0.34, 8).translate(0, 0.28, 0.02);
     const cloth = new three.BufferGeometry();
     cloth.setAttribute("position", new three.Float32BufferAttribute([0, 0.45, 0.02, 0, 0.31, 0.02, 0.21, 0.38, 0.02], 3));
     cloth.setAttribute("normal", new three.Float32BufferAttribute([0, 0, 1, 0, 0, 1, 0, 0, 1], 3));
@@ -241,22 +241,22 @@ function headGeometry(): three.BufferGeometry {
 
 function bodyGeometry(): three.BufferGeometry {
   const profile = [
-    [0, -0.16],
-    [0.05, -0.165],
-    [0.1, -0.19],
-    [0.16, -0.25],
-    [0.19, -0.34],
-    [0.185, -0.48],
-    [0.16, -0.62],
-    [0.11, -0.76],
-    [0.05, -0.84],
-    [0, -0.86],
+    [0, -0.1],
+    [0.055, -0.115],
+    [0.115, -0.155],
+    [0.15, -0.23],
+    [0.165, -0.36],
+    [0.186, -0.55],
+    [0.208, -0.74],
+    [0.205, -0.79],
+    [0.17, -0.825],
+    [0, -0.84],
   ].map(([x = 0, y = 0]) => new three.Vector2(x, y));
   return new three.LatheGeometry(profile.reverse(), 28).scale(1, 1, 0.72);
 }
 
 /** −1 left, 1 right: a mitten that points along −Z. */
-function handGeometry(mirror: number): three.BufferGeometry {
+export function handGeometry(mirror: number): three.BufferGeometry {
   const palm = new three.SphereGeometry(0.042, 20, 14).scale(0.8, 0.55, 1.15);
   const finger = new three.CapsuleGeometry(0.011, 0.055, 4, 10).rotateX(Math.PI / 2).translate(mirror * -0.012, 0.004, -0.07);
   const thumb = new three.CapsuleGeometry(0.011, 0.03, 4, 10)

@@ -43,11 +43,19 @@ export class Stage {
   /** 0 black … 1 as rendered. */
   brightness = 1;
   readonly #events: StageEvents;
+  readonly #maxPixelRatio: number;
   #lastMs = 0;
 
   constructor(canvas: HTMLCanvasElement, events: StageEvents) {
     this.#events = events;
-    this.renderer = new three.WebGLRenderer({ canvas, antialias: false, alpha: false, powerPreference: "high-performance" });
+    const software = isSoftware();
+    this.#maxPixelRatio = software ? 1 : 2;
+    this.renderer = new three.WebGLRenderer({
+      canvas,
+      antialias: !software,
+      alpha: false,
+      powerPreference: "high-performance",
+    });
     this.renderer.setClearColor(0x0d1220, 1);
     this.renderer.xr.enabled = true;
     this.renderer.xr.setReferenceSpaceType("local-floor");
@@ -68,6 +76,12 @@ export class Stage {
   get point(): three.Vector3 {
     const tag = this.layers.shown?.tag;
     return tag ? new three.Vector3(...tag.point) : new three.Vector3();
+  }
+
+  /** The camera is the window's again. */
+  leftXr(): void {
+    // three ends its side of the session in the same event; the size may be set after that.
+    setTimeout(() => this.#resize(), 0);
   }
 
   get inXr(): boolean {
@@ -122,7 +136,7 @@ export class Stage {
     if (this.inXr) return;
     const { clientWidth: w, clientHeight: h } = this.renderer.domElement;
     if (w === 0 || h === 0) return;
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, this.#maxPixelRatio));
     this.renderer.setSize(w, h, false);
     this.camera.aspect = w / h;
     // A tall window keeps its width of view.
@@ -134,4 +148,14 @@ export class Stage {
 function remember(ring: number[], value: number): void {
   ring.push(value);
   if (ring.length > RING) ring.shift();
+}
+
+/** Whether WebGL runs on the processor: then every pixel counts. */
+function isSoftware(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return false;
+  const info = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software/i.test(name);
 }

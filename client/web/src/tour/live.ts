@@ -23,10 +23,18 @@ export interface LiveEvents {
   note(person: Person): string;
 }
 
-/** What else draws or moves in a frame: the headset's side. */
+/** Head, hands and where they point while a headset is worn, world space. */
+export interface Worn {
+  readonly head: Joint;
+  readonly left: Joint | null;
+  readonly right: Joint | null;
+  readonly ray: three.Ray | null;
+}
+
+/** The headset's side of a frame. */
 export interface Extension {
-  /** Hands and pointing where a headset is worn, world space; `null` without one. */
-  frame(info: FrameInfo): { head: Joint; left: Joint | null; right: Joint | null; ray: three.Ray | null } | null;
+  frame(info: FrameInfo): Worn | null;
+  /** The wearer stands elsewhere, and is to face this way. */
   placed(yaw: number): void;
 }
 
@@ -171,7 +179,7 @@ export class Live {
 
   interfaceHidden = false;
 
-  #sendPose(worn: { head: Joint; left: Joint | null; right: Joint | null } | null, nowMs: number): void {
+  #sendPose(worn: Worn | null, nowMs: number): void {
     const { placement, current, stop } = this.session;
     const now = this.session.connection.serverNowUs;
     const tag = this.stage.layers.shown?.tag;

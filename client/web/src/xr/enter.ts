@@ -8,6 +8,7 @@ export class EnterVr {
   readonly button = make("button", { type: "button", class: "primary", hidden: true });
   readonly #live: Live;
   #session: XRSession | null = null;
+  #headset: Headset | null = null;
 
   constructor(live: Live) {
     this.#live = live;
@@ -36,11 +37,15 @@ export class EnterVr {
     this.#session = session;
     session.addEventListener("end", () => {
       this.#session = null;
+      this.#headset?.dispose();
+      this.#headset = null;
       this.#live.extension = null;
+      this.#live.stage.leftXr();
       this.#label();
     });
     await this.#live.stage.renderer.xr.setSession(session);
-    this.#live.extension = new Headset(this.#live);
+    this.#headset = new Headset(this.#live);
+    this.#live.extension = this.#headset;
     this.#label();
   }
 

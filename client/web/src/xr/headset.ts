@@ -1,22 +1,62 @@
-// The wearer's side of a headset: where the head and the hands are, teleport, snap turn.
+// The wearer's side of a headset: head and hands, teleport, snap turn, what there is to read.
 import * as three from "three";
-import type { Extension, Live } from "../tour/live";
-import { clampOffset, yawOf } from "../stage/view";
-import type { Joint } from "../wire/datagram";
+import { colorOf, handGeometry } from "../people/figure";
 import type { FrameInfo } from "../stage/stage";
+import { clampOffset, yawOf } from "../stage/view";
+import type { Extension, Live, Worn } from "../tour/live";
+import { choose } from "../ui/words";
+import type { Joint } from "../wire/datagram";
+import { Arc } from "./arc";
+import { Panel } from "./panel";
 
 const UP = new three.Vector3(0, 1, 0);
+const SNAP = three.MathUtils.degToRad(30);
+const STICK_ON = 0.7;
+const STICK_OFF = 0.4;
+const TRIGGER = 0;
+const SQUEEZE = 1;
+const STICK_PRESS = 3;
+const LOWER_BUTTON = 4;
+/** A place is meant when the ray passes it by no more than this. */
+const AIM_TOLERANCE = three.MathUtils.degToRad(9);
+
+interface Hand {
+  /** In the room. */
+  readonly grip: three.Matrix4;
+  readonly ray: three.Matrix4;
+  readonly source: XRInputSource;
+}
 
 export class Headset implements Extension {
   readonly #live: Live;
-  /** Head in the room where the wearer stood at the start, and the heading of the room. */
-  #start: { head: three.Vector3; yaw: number } | null = null;
+  readonly #panel = new Panel();
+  readonly #arc = new Arc();
+  readonly #hands: Record<"left" | "right", three.Mesh>;
+  readonly #space: XRReferenceSpace | null;
+  /** Head in the room at the place that the rendered point is. */
+  #start: three.Vector3 | null = null;
   #roomYaw = 0;
   #wantedYaw: number;
+  #turned = false;
+  #held = new Set<string>();
+  #aiming: "left" | "right" | null = null;
+  #target: number | null = null;
 
   constructor(live: Live) {
     this.#live = live;
     this.#wantedYaw = live.stage.view.yaw;
+    const skin = new three.MeshLambertMaterial({ color: colorOf(live.session.headset) });
+    this.#hands = {
+      left: new three.Mesh(handGeometry(-1), skin),
+      right: new three.Mesh(handGeometry(1), skin),
+    };
+    for (const hand of Object.values(this.#hands)) {
+      hand.matrixAutoUpdate = false;
+      live.stage.rig.add(hand);
+    }
+    live.stage.scene.add(this.#panel.object, this.#arc.object);
+    this.#space = live.stage.renderer.xr.getReferenceSpace();
+    this.#space?.addEventListener("reset", this.#recentre);
   }
 
   placed(yaw: number): void {
@@ -24,26 +64,173 @@ export class Headset implements Extension {
     this.#start = null;
   }
 
-  frame(info: FrameInfo): { head: Joint; left: Joint | null; right: Joint | null; ray: three.Ray | null } | null {
+  dispose(): void {
+    this.#space?.removeEventListener("reset", this.#recentre);
+    this.#panel.dispose();
+    this.#arc.object.removeFromParent();
+    for (const hand of Object.values(this.#hands)) hand.removeFromParent();
+  }
+
+  frame(info: FrameInfo): Worn | null {
     const space = this.#live.stage.renderer.xr.getReferenceSpace();
     const pose = space ? info.xr?.getViewerPose(space) : undefined;
-    if (!pose) return null;
+    if (!pose || !space || !info.xr) return null;
     const { position: p, orientation: o } = pose.transform;
     const head = new three.Vector3(p.x, p.y, p.z);
     const turn = new three.Quaternion(o.x, o.y, o.z, o.w);
-    this.#start ??= { head: head.clone(), yaw: (this.#roomYaw = this.#wantedYaw - yawOf(turn)) };
-    const rig = this.#live.stage.rig;
-    rig.rotation.set(0, this.#roomYaw, 0);
-    const offset = head.clone().sub(this.#start.head).applyAxisAngle(UP, this.#roomYaw);
-    const eye = this.#live.stage.point.add(clampOffset(offset));
-    rig.position.copy(eye).sub(head.clone().applyAxisAngle(UP, this.#roomYaw));
-    rig.updateMatrixWorld(true);
+    const fresh = this.#start === null;
+    if (!this.#start) {
+      this.#start = head.clone();
+      this.#roomYaw = this.#wantedYaw - yawOf(turn);
+    }
+    const hands = this.#readHands(info.xr, space);
+    this.#snapTurn(hands, head);
+    const eye = this.#placeRig(head);
+    const { rig } = this.#live.stage;
+    if (fresh) this.#panel.place(eye, this.#roomYaw + yawOf(turn));
+    this.#read();
+    this.#teleport(hands, eye);
     const rotation = rig.quaternion.clone().multiply(turn);
     return {
       head: { position: [eye.x, eye.y, eye.z], rotation: [rotation.x, rotation.y, rotation.z, rotation.w] },
-      left: null,
-      right: null,
-      ray: null,
+      left: this.#joint(hands.left),
+      right: this.#joint(hands.right),
+      ray: this.#pointing(hands),
     };
   }
+
+  readonly #recentre = (): void => {
+    this.#wantedYaw = this.#roomYaw;
+    this.#start = null;
+  };
+
+  /** Moves the room so that the head is at the eye point, with its own movement as far as the layer can show it. */
+  #placeRig(head: three.Vector3): three.Vector3 {
+    const { rig } = this.#live.stage;
+    const offset = head
+      .clone()
+      .sub(this.#start ?? head)
+      .applyAxisAngle(UP, this.#roomYaw);
+    const eye = this.#live.stage.point.add(clampOffset(offset));
+    rig.rotation.set(0, this.#roomYaw, 0);
+    rig.position.copy(eye).sub(head.clone().applyAxisAngle(UP, this.#roomYaw));
+    rig.updateMatrixWorld(true);
+    return eye;
+  }
+
+  #readHands(frame: XRFrame, space: XRReferenceSpace): Partial<Record<"left" | "right", Hand>> {
+    const hands: Partial<Record<"left" | "right", Hand>> = {};
+    for (const source of frame.session.inputSources) {
+      if (source.handedness !== "left" && source.handedness !== "right") continue;
+      const ray = frame.getPose(source.targetRaySpace, space);
+      const grip = source.gripSpace ? frame.getPose(source.gripSpace, space) : ray;
+      if (!ray || !grip) continue;
+      hands[source.handedness] = {
+        grip: new three.Matrix4().fromArray(grip.transform.matrix),
+        ray: new three.Matrix4().fromArray(ray.transform.matrix),
+        source,
+      };
+    }
+    for (const side of ["left", "right"] as const) {
+      const mesh = this.#hands[side];
+      const hand = hands[side];
+      mesh.visible = hand !== undefined;
+      if (hand) {
+        // The grip's −Z runs along the handle; the mitten shows where the ray goes.
+        mesh.matrix.extractRotation(hand.ray).setPosition(new three.Vector3().setFromMatrixPosition(hand.grip));
+        mesh.matrixWorldNeedsUpdate = true;
+      }
+    }
+    return hands;
+  }
+
+  /** Turns the room about the head, so that the eye stays where it is. */
+  #snapTurn(hands: Partial<Record<"left" | "right", Hand>>, head: three.Vector3): void {
+    const x = Math.max(...sticks(hands).map((s) => s.x), 0) + Math.min(...sticks(hands).map((s) => s.x), 0);
+    if (Math.abs(x) < STICK_OFF) this.#turned = false;
+    if (this.#turned || Math.abs(x) < STICK_ON || this.#aiming || !this.#start) return;
+    this.#turned = true;
+    const by = x > 0 ? -SNAP : SNAP;
+    this.#start = head.clone().sub(head.clone().sub(this.#start).applyAxisAngle(UP, -by));
+    this.#roomYaw += by;
+  }
+
+  #teleport(hands: Partial<Record<"left" | "right", Hand>>, eye: three.Vector3): void {
+    const { rings, session } = this.#live;
+    const wants = (side: "left" | "right"): boolean => {
+      const hand = hands[side];
+      const ahead = sticks({ [side]: hand }).some((s) => s.y < (this.#aiming === side ? -STICK_OFF : -STICK_ON));
+      return ahead || (!session.leads && pressed(hand, TRIGGER));
+    };
+    const side = (["right", "left"] as const).find(wants) ?? null;
+    if (side) {
+      const ray = this.#worldRay(hands[side]);
+      this.#aiming = side;
+      this.#target = ray ? rings.pick(ray.origin, ray.direction, AIM_TOLERANCE) : null;
+      rings.hovered = this.#target ?? -1;
+      const to = rings.visible.find((r) => r.cell === this.#target)?.at ?? null;
+      if (ray) this.#arc.show(ray.origin, ray.direction, to, eye);
+      return;
+    }
+    if (this.#aiming) {
+      if (this.#target !== null) this.#live.walk(this.#target);
+      this.#aiming = null;
+      this.#target = null;
+      rings.hovered = -1;
+      this.#arc.hide();
+    }
+    if (this.#once(hands, STICK_PRESS)) this.#recentre();
+    if (this.#once(hands, LOWER_BUTTON)) this.#panel.object.visible = !this.#panel.object.visible;
+  }
+
+  #pointing(hands: Partial<Record<"left" | "right", Hand>>): three.Ray | null {
+    if (this.#aiming || !this.#live.session.leads) return null;
+    const hand = [hands.right, hands.left].find((h) => pressed(h, TRIGGER) || pressed(h, SQUEEZE));
+    return hand ? this.#worldRay(hand) : null;
+  }
+
+  #worldRay(hand: Hand | undefined): three.Ray | null {
+    if (!hand) return null;
+    const world = this.#live.stage.rig.matrixWorld.clone().multiply(hand.ray);
+    const origin = new three.Vector3().setFromMatrixPosition(world);
+    return new three.Ray(origin, new three.Vector3(0, 0, -1).transformDirection(world));
+  }
+
+  #joint(hand: Hand | undefined): Joint | null {
+    if (!hand) return null;
+    const side = hand.source.handedness === "left" ? "left" : "right";
+    const world = this.#live.stage.rig.matrixWorld.clone().multiply(this.#hands[side].matrix);
+    const p = new three.Vector3().setFromMatrixPosition(world);
+    const q = new three.Quaternion().setFromRotationMatrix(world);
+    return { position: [p.x, p.y, p.z], rotation: [q.x, q.y, q.z, q.w] };
+  }
+
+  #read(): void {
+    const { stop, tour } = this.#live.session;
+    if (stop) this.#panel.text = { title: choose(stop.title), text: choose(stop.text), notice: choose(tour?.notice) };
+  }
+
+  /** Whether a button has just gone down in either hand. */
+  #once(hands: Partial<Record<"left" | "right", Hand>>, button: number): boolean {
+    let went = false;
+    for (const side of ["left", "right"] as const) {
+      const name = `${side}${button}`;
+      const down = pressed(hands[side], button);
+      if (down && !this.#held.has(name)) went = true;
+      if (down) this.#held.add(name);
+      else this.#held.delete(name);
+    }
+    return went;
+  }
+}
+
+function sticks(hands: Partial<Record<"left" | "right", Hand | undefined>>): { x: number; y: number }[] {
+  return Object.values(hands).flatMap((hand) => {
+    const axes = hand?.source.gamepad?.axes;
+    return axes && axes.length >= 4 ? [{ x: axes[2] ?? 0, y: axes[3] ?? 0 }] : [];
+  });
+}
+
+function pressed(hand: Hand | undefined, button: number): boolean {
+  return hand?.source.gamepad?.buttons[button]?.pressed ?? false;
 }
