@@ -99,7 +99,11 @@ impl Pipelines {
                 address_mode_v: AddressMode::Repeat,
                 mag_filter: FilterMode::Linear,
                 min_filter: FilterMode::Linear,
-                mipmap_filter: MipmapFilterMode::Linear,
+                mipmap_filter: if gpu.software {
+                    MipmapFilterMode::Nearest
+                } else {
+                    MipmapFilterMode::Linear
+                },
                 ..SamplerDescriptor::default()
             }),
             shadow_sampler: gpu.device.create_sampler(&SamplerDescriptor {

@@ -1,0 +1,215 @@
+//! Planning without a GPU: what is drawn, what is left out, and what is refused.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::fmt::Write;
+
+use glam::{Quat, Vec3};
+use support::{cuboid, day, dusk, flat, material, node, panorama};
+use tongyou_protocol::{TourTime, VantageId};
+use tongyou_render::{Memory, Refusal, RenderPlan, SceneId, SceneStore, VantageKind, VantageRequest, plan};
+use tongyou_scene::{Animation, Channel, Keys, Mesh, Scene};
+
+/// A box in front, a box behind that turns during seconds 2 to 4 of every ten.
+fn scene() -> Scene {
+    let mut scene = Scene {
+        name: "two".to_owned(),
+        materials: vec![material("m", Vec3::ONE)],
+        ..Scene::default()
+    };
+    for (name, z) in [("front", -10.0), ("behind", 10.0)] {
+        scene.meshes.push(Mesh {
+            name: name.to_owned(),
+            primitives: cuboid(0, Vec3::ZERO, Vec3::splat(2.0), 1, 1.0),
+        });
+        scene
+            .nodes
+            .push(node(name, Vec3::new(0.0, 0.0, z), Some(scene.meshes.len() - 1)));
+    }
+    let turned = Quat::from_rotation_y(1.0);
+    scene.animations.push(Animation {
+        name: "turn".to_owned(),
+        duration_s: 10.0,
+        channels: vec![Channel {
+            node: 1,
+            times_s: vec![0.0, 2.0, 4.0, 10.0],
+            keys: Keys::Rotation(vec![Quat::IDENTITY, Quat::IDENTITY, turned, turned]),
+            step: false,
+        }],
+    });
+    scene
+}
+
+fn store() -> (SceneStore, SceneId) {
+    let mut store = SceneStore::new();
+    let id = store.add(&scene()).unwrap();
+    (store, id)
+}
+
+fn seconds(s: f64) -> TourTime {
+    #[expect(clippy::cast_possible_truncation, reason = "a few seconds")]
+    TourTime((s * 1e6) as i64)
+}
+
+fn describe(plan: &RenderPlan) -> String {
+    let mut text = String::new();
+    for v in &plan.vantages {
+        writeln!(
+            text,
+            "{:?} {}x{} depth={} scene={:?}",
+            v.vantage, v.width, v.height, v.depth, plan.scenes[v.scene].scene
+        )
+        .unwrap();
+        for p in &v.views {
+            writeln!(
+                text,
+                "  looks {} at {} size {} sees {:?}",
+                p.view.forward(),
+                p.view.origin,
+                p.view.size,
+                p.parts
+            )
+            .unwrap();
+        }
+    }
+    writeln!(text, "still {:?} refused {:?}", plan.still, plan.refused).unwrap();
+    text
+}
+
+#[test]
+fn a_panorama_sees_each_part_in_the_faces_that_show_it() {
+    let (store, id) = store();
+    let (plan, _) = plan(
+        &store,
+        &Memory::default(),
+        seconds(0.0),
+        &[panorama(id, Vec3::ZERO, day())],
+    );
+    insta::assert_snapshot!(describe(&plan));
+}
+
+#[test]
+fn a_flat_view_of_what_stands_still_is_still_while_something_turns_behind_it() {
+    let (store, id) = store();
+    let mut light = day();
+    light.sun = Vec3::ZERO;
+    let request = flat(id, Vec3::ZERO, Vec3::NEG_Z, 64, 48, light);
+    let (first, memory) = plan(&store, &Memory::default(), seconds(2.5), std::slice::from_ref(&request));
+    assert!(first.vantages[0].depth);
+    let (second, memory) = plan(&store, &memory, seconds(3.0), std::slice::from_ref(&request));
+    assert_eq!((second.vantages.len(), &second.still[..]), (0, &[VantageId(1)][..]));
+    assert!(second.scenes.is_empty());
+    let forced = VantageRequest { force: true, ..request };
+    let (third, _) = plan(&store, &memory, seconds(3.5), &[forced]);
+    assert!(third.vantages[0].depth);
+}
+
+#[test]
+fn a_panorama_is_drawn_while_something_moves_and_then_no_more() {
+    let (store, id) = store();
+    let request = [panorama(id, Vec3::ZERO, day())];
+    let mut memory = Memory::default();
+    let mut drawn = Vec::new();
+    for tenth in 0..100 {
+        let (plan, next) = plan(&store, &memory, seconds(f64::from(tenth) * 0.1), &request);
+        memory = next;
+        if let Some(v) = plan.vantages.first() {
+            drawn.push(tenth);
+            assert!(v.depth);
+        }
+    }
+    let turning: Vec<i32> = std::iter::once(0).chain(21..=40).collect();
+    assert_eq!(drawn, turning);
+}
+
+#[test]
+fn slow_motion_adds_up_until_it_shows() {
+    let (store, id) = store();
+    let request = [panorama(id, Vec3::ZERO, day())];
+    let (_, mut memory) = plan(&store, &Memory::default(), seconds(2.0), &request);
+    let mut drawn = 0;
+    // Steps of a fiftieth of a millisecond: each far below a tenth of a pixel.
+    for step in 1..=2000 {
+        let (plan, next) = plan(&store, &memory, seconds(2.0 + f64::from(step) * 2e-5), &request);
+        memory = next;
+        drawn += plan.vantages.len();
+    }
+    // 0.02 rad of a box whose corners are 1.4 m from its axis, 9 m away: about 8 tenths of a pixel.
+    assert!((2..20).contains(&drawn), "{drawn}");
+}
+
+#[test]
+fn other_light_needs_a_new_picture_but_no_depth() {
+    let (store, id) = store();
+    let (_, memory) = plan(
+        &store,
+        &Memory::default(),
+        seconds(0.0),
+        &[panorama(id, Vec3::ZERO, day())],
+    );
+    let (changed, _) = plan(&store, &memory, seconds(0.1), &[panorama(id, Vec3::ZERO, dusk())]);
+    assert!(!changed.vantages[0].depth);
+    let (moved, _) = plan(&store, &memory, seconds(0.1), &[panorama(id, Vec3::X, day())]);
+    assert!(moved.vantages[0].depth);
+}
+
+#[test]
+fn plans_are_equal_for_equal_arguments() {
+    let (store, id) = store();
+    let requests = [
+        panorama(id, Vec3::ZERO, day()),
+        VantageRequest {
+            vantage: VantageId(2),
+            ..panorama(id, Vec3::X, dusk())
+        },
+    ];
+    let a = plan(&store, &Memory::default(), seconds(3.3), &requests);
+    assert_eq!(a, plan(&store, &Memory::default(), seconds(3.3), &requests));
+    assert_eq!(a.0.scenes.len(), 1, "one scene is evaluated once");
+}
+
+#[test]
+fn what_can_not_be_drawn_is_refused_and_the_rest_goes_on() {
+    let (store, id) = store();
+    let good = panorama(id, Vec3::ZERO, day());
+    let with = |vantage: u16, change: &dyn Fn(&mut VantageRequest)| {
+        let mut request = VantageRequest {
+            vantage: VantageId(vantage),
+            ..good.clone()
+        };
+        change(&mut request);
+        request
+    };
+    let flat = |width, vertical_fov_rad| VantageKind::Flat {
+        world_from_camera: Quat::IDENTITY,
+        vertical_fov_rad,
+        width,
+        height: 64,
+    };
+    let requests = [
+        with(2, &|r| r.point.x = f32::NAN),
+        with(3, &|r| r.lighting.exposure = f32::INFINITY),
+        with(4, &|r| r.near = 0.0),
+        with(5, &|r| r.kind = flat(63, 1.0)),
+        with(6, &|r| r.kind = flat(64, 3.5)),
+        with(7, &|r| r.scene = SceneId(9)),
+        good.clone(),
+        good.clone(),
+    ];
+    let (plan, _) = plan(&store, &Memory::default(), seconds(0.0), &requests);
+    assert_eq!(plan.vantages.len(), 1);
+    let refused: Vec<(u16, Refusal)> = plan.refused.iter().map(|(v, r)| (v.0, *r)).collect();
+    assert_eq!(
+        refused,
+        [
+            (2, Refusal::NotFinite),
+            (3, Refusal::NotFinite),
+            (4, Refusal::Near),
+            (5, Refusal::Shape),
+            (6, Refusal::Shape),
+            (7, Refusal::UnknownScene(SceneId(9))),
+            (1, Refusal::Twice),
+        ]
+    );
+}
