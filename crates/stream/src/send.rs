@@ -60,6 +60,8 @@ pub struct GroupCache {
     depth_newest: Option<Arc<EncodedFrame>>,
 }
 
+/// Depth that was lost is not sent again sooner.
+const DEPTH_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Colour frames of a group beyond this are not cached; joiners then wait for the next group.
 const MAX_GROUP: usize = 256;
 
@@ -199,6 +201,8 @@ pub struct Sender {
     depth_keyframe: Option<(Arc<EncodedFrame>, bool)>,
     /// The newest depth frame after it, likewise.
     depth_newest: Option<(Arc<EncodedFrame>, bool)>,
+    /// Depth that was lost is sent again, but not before this: a link that is down loses it at once.
+    depth_again_at: Option<ServerTime>,
     /// Time that the next colour keyframe is given.
     keyframe_expiry: Duration,
     /// From sending to delivery on the empty path, as far as it is known.
@@ -248,6 +252,7 @@ impl Sender {
             chain: Chain::Waiting { since: None },
             depth_keyframe: None,
             depth_newest: None,
+            depth_again_at: None,
             latency: None,
             regrouped_at: None,
             stats: Stats::default(),
@@ -374,6 +379,7 @@ impl Sender {
                 }
             }
             (Lane::Depth, _) => {
+                self.depth_again_at = Some(now + DEPTH_AGAIN_AFTER);
                 for slot in [&mut self.depth_keyframe, &mut self.depth_newest] {
                     if let Some((frame, sent)) = slot
                         && frame.header.tag.set == header.tag.set
@@ -392,7 +398,10 @@ impl Sender {
 
     /// The next frame to be sent now.
     pub fn poll(&mut self, now: ServerTime) -> Option<Send> {
-        if let Some((frame, sent @ false)) = &mut self.depth_keyframe {
+        let depth_may_go = self.depth_again_at.is_none_or(|at| now >= at);
+        if let Some((frame, sent @ false)) = &mut self.depth_keyframe
+            && depth_may_go
+        {
             *sent = true;
             let frame = Arc::clone(frame);
             return Some(self.send(now, frame, 3, self.config.depth_keyframe_expiry));
@@ -407,6 +416,7 @@ impl Sender {
         };
         let queued_depth = self.queue.iter().any(|q| q.frame.header.lane == Lane::Depth);
         if let Some((frame, false)) = &self.depth_newest
+            && depth_may_go
             && !queued_depth
             && matches!(self.chain, Chain::Live { .. })
             && goes_with(frame.header.tag.set)

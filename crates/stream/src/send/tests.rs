@@ -172,7 +172,8 @@ fn in_a_still_scene_the_rest_of_the_group_comes_from_the_cache() {
 fn a_depth_keyframe_is_sent_until_it_is_there() {
     let (mut sender, sends) = joined(&small_cache());
     sender.on_expired(sends[0].id, at(5000));
-    let again = drain(&mut sender, at(5000));
+    assert!(drain(&mut sender, at(5099)).is_empty());
+    let again = drain(&mut sender, at(5100));
     assert_eq!(sets(&again), [(Depth, 0)]);
     sender.on_sent(again[0].id, at(5100));
     assert!(drain(&mut sender, at(5100)).is_empty());
@@ -198,7 +199,95 @@ fn the_newest_depth_survives_a_broken_group() {
     let sent = drain(&mut sender_two, at(1));
     assert_eq!(sets(&sent), [(Depth, 1003)]);
     sender_two.on_expired(sent[0].id, at(1001));
-    assert_eq!(sets(&drain(&mut sender_two, at(1001))), [(Depth, 1003)]);
+    assert_eq!(sets(&drain(&mut sender_two, at(1101))), [(Depth, 1003)]);
+}
+
+#[test]
+fn a_link_that_is_down_does_not_keep_the_caller_busy() {
+    let mut sender = Sender::new(Config::default());
+    sender.subscribe(at(0), &small_cache());
+    let mut polls = 0;
+    while let Some(send) = sender.poll(at(0)) {
+        sender.on_expired(send.id, at(0));
+        polls += 1;
+        assert!(polls < 10);
+    }
+}
+
+#[test]
+fn the_receiver_shows_most_of_what_a_lossy_path_lets_through() {
+    use crate::receive::{self, Event, Receiver};
+    use tongyou_protocol::ClientTime;
+    use tongyou_protocol::frame::Frame;
+
+    let mut random = crate::test_random::Random::new(11);
+    let mut sender = Sender::new(Config::default());
+    let mut receiver = Receiver::new(receive::Limits::default());
+    let mut cache = GroupCache::default();
+    // Arrival, or loss, of what is on its way.
+    let mut flying: Vec<(i64, Send, bool)> = Vec::new();
+    let (mut shown, mut last_shown, mut longest_ms) = (Vec::new(), 0, 0);
+    const END: i64 = 30_000;
+    for ms in 0..END {
+        if ms % 50 == 0 {
+            // Groups of twenty; the depth changes with each fifth set and starts anew with each hundredth.
+            let set = u32::try_from(ms / 50).unwrap();
+            let (key, newest) = (set - set % 100, set - set % 5);
+            let mut frames = Vec::new();
+            if set == newest {
+                frames.push(if set == key { depth_key(set) } else { depth(set, key) });
+            }
+            let index = u16::try_from(set % 20).unwrap();
+            frames.push(frame(Color, set, set / 20, index, newest, 3000));
+            for f in frames {
+                cache.push(Arc::clone(&f));
+                // The headset comes in the middle of a group.
+                if ms >= 1400 {
+                    sender.offer(at(ms), f);
+                }
+            }
+        }
+        if ms == 1400 {
+            sender.subscribe(at(ms), &cache);
+        }
+        while let Some(send) = sender.poll(at(ms)) {
+            // One in fifty is lost in the end.
+            let lost = random.unit() < 0.02;
+            let takes = if lost { 250 } else { 20 };
+            flying.push((ms + takes, send, lost));
+        }
+        let now = receive::Now {
+            client: ClientTime(ms * 1000),
+            server: Some(at(ms)),
+        };
+        for (_, send, lost) in flying.extract_if(.., |(due, ..)| *due <= ms) {
+            if lost {
+                sender.on_expired(send.id, at(ms));
+            } else {
+                sender.on_sent(send.id, at(ms));
+                receiver.on_frame(now, Frame::from_bytes(&send.chunks.concat().into()).unwrap());
+            }
+        }
+        if receiver.poll_timeout().is_some_and(|due| due <= now.client) {
+            receiver.on_timeout(now);
+        }
+        while let Some(f) = receiver.poll_decode() {
+            receiver.on_decoded(now, f.header.tag.set);
+        }
+        while let Some(event) = receiver.poll_event() {
+            if let Event::Complete(complete) = event {
+                shown.push(complete.color.tag.set.0);
+                longest_ms = longest_ms.max(ms - last_shown);
+                last_shown = ms;
+            }
+        }
+        if let Some(feedback) = receiver.poll_feedback(now) {
+            sender.on_feedback(at(ms), &feedback);
+        }
+    }
+    assert!(shown.is_sorted() && shown.len() > 300, "{}", shown.len());
+    assert!(longest_ms < 2500, "{longest_ms}");
+    assert!(sender.stats().broken_groups > 3, "the path is lossy");
 }
 
 #[test]
