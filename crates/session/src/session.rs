@@ -263,6 +263,10 @@ impl Session {
             self.lease.away_until = None;
         }
         self.fill_lease(ctx);
+        // Whatever it held of the next stop, it begins anew.
+        if let Some(change) = &mut self.change {
+            change.ready.remove(&headset);
+        }
         self.seat(headset, seated);
         self.refresh_vantages();
         self.welcome(ctx, headset);

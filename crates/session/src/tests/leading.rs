@@ -240,6 +240,30 @@ fn who_joins_during_a_change_is_told_all() {
 }
 
 #[test]
+fn who_comes_back_during_a_change_has_to_get_ready_again() {
+    let mut server = Server::new();
+    let code = server.session(20);
+    server.join_guide(1, code);
+    let tourist = server.join(2, code);
+    server.guide(1, 1, GoToStop(1));
+    ready(&mut server, 2, 2);
+    let resume_ticket = tourist.resume_ticket;
+    server.hello(
+        3,
+        Hello {
+            resume_ticket,
+            ..hello(code, "Person 2")
+        },
+    );
+    assert_eq!(server.prepare(3).unwrap().epoch, 2);
+    ready(&mut server, 1, 2);
+    assert!(server.commit(1).is_none());
+    ready(&mut server, 3, 2);
+    assert_eq!(server.commit(3), server.commit(1));
+    assert!(server.commit(3).is_some());
+}
+
+#[test]
 fn a_person_walks_from_cell_to_cell() {
     let mut server = Server::new();
     let code = server.session(2);
