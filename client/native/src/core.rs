@@ -169,7 +169,7 @@ impl Headset {
     pub fn set_pose(&mut self, now: ClientTime, pose: &LocalPose) {
         if let (Phase::On(tour), Some(server)) = (&self.phase, self.clock.server_at(now)) {
             let origin = tour.stop().and_then(|s| s.pose_origin).unwrap_or_default();
-            let seat = pose::Seat::new(&tour.current.placement, origin.into());
+            let seat = pose::Seat::new(tour.seat(), origin.into());
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "the wire has the low 16 bits of the epoch"
@@ -313,6 +313,13 @@ impl Headset {
         self.on()?.stop()
     }
 
+    /// Where the others see the wearer: at another cell from the moment that the server says so, although the
+    /// wearer's own picture follows when it is complete.
+    #[must_use]
+    pub fn seat(&self) -> Option<&control::Placement> {
+        self.on().map(Tour::seat)
+    }
+
     /// The stream that the wearer looks at.
     #[must_use]
     pub fn shown(&self) -> Option<StreamId> {
@@ -443,7 +450,11 @@ impl Headset {
                 tour.prepare(prepare, &mut self.events);
             }
             (server_message::Body::Commit(commit), Phase::On(tour)) => tour.commit(commit, &mut self.events),
-            (server_message::Body::Placement(placement), Phase::On(tour)) => tour.place(placement),
+            (server_message::Body::Placement(placement), Phase::On(tour)) => {
+                if tour.place(placement) {
+                    self.up.jump();
+                }
+            }
             (other, _) => self.malformed("control", &format!("out of turn: {}", kind(&other))),
         }
     }
@@ -527,6 +538,7 @@ impl Headset {
         if let Some(applied) = server.and_then(|s| tour.apply_if_due(s)) {
             self.avatars.clear();
             self.events.push_back(Event::StopApplied(applied));
+            self.up.jump();
             changed = true;
         }
         if tour.moved(&self.receiver) {
@@ -534,7 +546,6 @@ impl Headset {
             changed = true;
         }
         if changed {
-            self.up.jump();
             let wanted = tour.wanted_streams();
             self.receiver.retain(wanted);
         }
@@ -552,6 +563,10 @@ impl Headset {
 }
 
 impl Tour {
+    fn seat(&self) -> &control::Placement {
+        self.moving_to.as_ref().unwrap_or(&self.current.placement)
+    }
+
     fn stop(&self) -> Option<&control::Stop> {
         self.tour.stops.get(self.current.stop as usize)
     }

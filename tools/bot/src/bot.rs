@@ -20,8 +20,8 @@ const MOST_CHANGES: usize = 1_000;
 const POINT_TOLERANCE_M: f32 = 0.05;
 /// How far in the future a set may seem to be rendered: the clock's error.
 const CLOCK_TOLERANCE_US: i64 = 150_000;
-/// How far tour time may be from the time of rendering.
-const TOUR_TIME_TOLERANCE_US: i64 = 2_000_000;
+/// How far behind the end of rendering the instant shown may lie: rendering takes its time.
+const MOST_BEHIND_US: i64 = 20_000_000;
 /// Others are looked for this often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -33,23 +33,16 @@ pub(crate) struct Shared(Mutex<Data>);
 struct Data {
     report: BotReport,
     ages_us: VecDeque<u32>,
+    shown_ages_us: VecDeque<u32>,
     sets: BTreeSet<u32>,
 }
 
 impl Shared {
     pub(crate) fn report(&self) -> BotReport {
         let data = self.lock();
-        let mut ages: Vec<u32> = data.ages_us.iter().copied().collect();
-        ages.sort_unstable();
-        let quantile = |percent: usize| {
-            ages.get((ages.len() * percent / 100).min(ages.len().saturating_sub(1)))
-                .map_or(0.0, |us| f64::from(*us) / 1e3)
-        };
         BotReport {
-            age_ms: Ages {
-                p50: quantile(50),
-                p99: quantile(99),
-            },
+            age_ms: quantiles(&data.ages_us),
+            shown_age_ms: quantiles(&data.shown_ages_us),
             ..data.report.clone()
         }
     }
@@ -128,15 +121,15 @@ impl Bot {
         let wrong = self.check(at, set, headset);
         let first = self.since_began_ms(at);
         let shown = headset.shown() == Some(set.stream);
+        let tour = headset.tour_time_at(at.client);
         let mut data = self.shared.lock();
+        if let Some(tour) = tour {
+            keep(&mut data.shown_ages_us, tour.saturating_since(set.color.tag.tour_time));
+        }
         data.sets.insert(set.color.tag.set.0);
         data.report.first_set_after_ms.get_or_insert(first);
         if let Some(age) = set.age {
-            if data.ages_us.len() == MOST_AGES {
-                data.ages_us.pop_front();
-            }
-            data.ages_us
-                .push_back(u32::try_from(age.as_micros()).unwrap_or(u32::MAX));
+            keep(&mut data.ages_us, age);
         }
         if let Some(change) = data.report.stop_changes.last_mut().filter(|_| shown) {
             change.presented_machine_us.get_or_insert(at.machine_us);
@@ -174,8 +167,8 @@ impl Bot {
             }
             let tour_time_us = tour.0 + set.color.rendered_at.micros_since(server);
             let off_us = color.tour_time.0 - tour_time_us;
-            if off_us.abs() > TOUR_TIME_TOLERANCE_US {
-                return Some(format!("tour time is off by {off_us} µs"));
+            if !(-MOST_BEHIND_US..=CLOCK_TOLERANCE_US).contains(&off_us) {
+                return Some(format!("tour time is {off_us} µs after the end of rendering"));
             }
         }
         self.check_point(set, headset)
@@ -347,9 +340,29 @@ impl Bot {
     }
 }
 
+fn keep(ages: &mut VecDeque<u32>, age: Duration) {
+    if ages.len() == MOST_AGES {
+        ages.pop_front();
+    }
+    ages.push_back(u32::try_from(age.as_micros()).unwrap_or(u32::MAX));
+}
+
+fn quantiles(ages_us: &VecDeque<u32>) -> Ages {
+    let mut ages: Vec<u32> = ages_us.iter().copied().collect();
+    ages.sort_unstable();
+    let quantile = |percent: usize| {
+        let at = (ages.len() * percent / 100).min(ages.len().saturating_sub(1));
+        ages.get(at).map_or(0.0, |us| f64::from(*us) / 1e3)
+    };
+    Ages {
+        p50: quantile(50),
+        p99: quantile(99),
+    }
+}
+
 /// The wearer's floor point and heading, stop-local.
 fn seat(headset: &Headset) -> Option<(Vec3, Quat)> {
-    let placement = &headset.current()?.placement;
+    let placement = headset.seat()?;
     Some((
         placement.seat.unwrap_or_default().into(),
         Quat::from_rotation_y(placement.yaw),

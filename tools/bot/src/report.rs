@@ -52,6 +52,8 @@ pub struct BotReport {
     pub bytes: u64,
     /// From the end of rendering to a complete set, on the synced clock.
     pub age_ms: Ages,
+    /// From the instant that a set shows to a complete set: rendering and encoding included.
+    pub shown_age_ms: Ages,
     /// Colour and depth decoded in full.
     pub decoded: u64,
     /// Colour or depth that could not be decoded.

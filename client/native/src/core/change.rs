@@ -110,12 +110,16 @@ impl Tour {
         events.push_back(Event::Committed { epoch, stop, at });
     }
 
-    pub(super) fn place(&mut self, placement: Placement) {
+    /// Whether the wearer is seen elsewhere from now on.
+    pub(super) fn place(&mut self, placement: Placement) -> bool {
         if placement.epoch == self.current.epoch {
             self.moving_to = Some(placement);
-        } else if let Some(prepared) = self.prepared.as_mut().filter(|p| p.epoch == placement.epoch) {
+            return true;
+        }
+        if let Some(prepared) = self.prepared.as_mut().filter(|p| p.epoch == placement.epoch) {
             prepared.placement = Some(placement);
         }
+        false
     }
 
     /// Switches to the prepared stop when its instant has come and its place is known.

@@ -292,18 +292,22 @@ fn a_straggler_changes_with_the_others_and_says_that_it_has_no_picture() {
 }
 
 #[test]
-fn a_move_happens_when_a_picture_of_there_is_complete() {
+fn a_move_is_seen_at_once_and_shown_when_a_picture_of_there_is_complete() {
     let mut headset = on_tour();
     headset.move_to_cell(2);
     assert!(matches!(said(&mut headset)[..], [client_message::Body::MoveToCell(m)] if m.cell == 2 && m.epoch == 1));
-    send(
-        &mut headset,
-        ms(4_000),
-        server_message::Body::Placement(placement(1, 2, 6)),
-    );
+    let there = control::Vec3 {
+        x: 20.0,
+        y: 0.0,
+        z: 5.0,
+    };
+    let to = Placement {
+        seat: Some(there),
+        ..placement(1, 2, 6)
+    };
+    datagrams(&mut headset);
+    send(&mut headset, ms(4_000), server_message::Body::Placement(to));
     assert_eq!(headset.current().unwrap().placement.cell, 0);
-    set_arrives(&mut headset, ms(4_100), 30, 1, 6);
-    assert_eq!(headset.current().unwrap().placement.cell, 2);
     let head = LocalJoint {
         position: Vec3::Y * 1.6,
         rotation: Quat::IDENTITY,
@@ -314,9 +318,15 @@ fn a_move_happens_when_a_picture_of_there_is_complete() {
         right: None,
         pointer: None,
     };
-    datagrams(&mut headset);
-    headset.set_pose(ms(4_200), &pose);
-    assert!(matches!(datagrams(&mut headset)[..], [Datagram::Pose(p)] if p.body.jump && p.epoch == 1));
+    headset.set_pose(ms(4_010), &pose);
+    let sent = datagrams(&mut headset);
+    assert!(
+        sent.iter()
+            .any(|d| matches!(d, Datagram::Pose(p) if p.body.jump && p.body.head.position.x > 18.0)),
+        "{sent:?}"
+    );
+    set_arrives(&mut headset, ms(4_100), 30, 1, 6);
+    assert_eq!(headset.current().unwrap().placement.cell, 2);
 }
 
 #[test]
