@@ -28,6 +28,7 @@ mod commands;
 mod config;
 mod ground;
 mod io;
+mod lease;
 mod link;
 mod name;
 mod outbox;

@@ -12,6 +12,7 @@ use tongyou_scene::Tour;
 
 use crate::bucket::Bucket;
 use crate::change::Change;
+use crate::lease::{Grant, Lease};
 use crate::outbox::Outbox;
 use crate::pose::Track;
 use crate::relay::Relay;
@@ -22,8 +23,6 @@ use crate::{Config, Counters, Level, LinkId, SessionKey, name, wire};
 const ROSTER_EVERY: Duration = Duration::from_millis(50);
 /// A person who is away is remembered, at most so many for each place of the session.
 const AWAY_PER_PLACE: usize = 2;
-/// Grants that are valid at the same time; the oldest are forgotten.
-const MAX_GRANTS: usize = 64;
 
 /// What every call into a session needs.
 pub(crate) struct Context<'a> {
@@ -42,7 +41,7 @@ pub(crate) struct Session {
     pub(crate) people: BTreeMap<HeadsetId, Person>,
     /// Their connection broke; they may come back with their ticket.
     away: BTreeMap<HeadsetId, Away>,
-    grants: VecDeque<Grant>,
+    pub(crate) grants: VecDeque<Grant>,
     pub(crate) lease: Lease,
     /// The stop that is shown.
     pub(crate) stand: Stand,
@@ -85,21 +84,6 @@ struct Away {
     since: ServerTime,
     /// Still holds the seat.
     seated: bool,
-}
-
-struct Grant {
-    secret: [u8; 16],
-    until: ServerTime,
-}
-
-/// Who leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Lease {
-    /// Rises whenever somebody else leads.
-    pub(crate) epoch: u32,
-    pub(crate) holder: Option<HeadsetId>,
-    /// The holder is away, and keeps the lease until then.
-    pub(crate) away_until: Option<ServerTime>,
 }
 
 /// A hello that names this session.
@@ -170,37 +154,6 @@ impl Session {
             roster_sent: None,
             empty_since: Some(ctx.now),
         }
-    }
-
-    pub(crate) fn add_grant(&mut self, secret: [u8; 16], until: ServerTime) {
-        if self.grants.len() == MAX_GRANTS {
-            self.grants.pop_front();
-        }
-        self.grants.push_back(Grant { secret, until });
-    }
-
-    /// Until when a grant is good, if it is.
-    pub(crate) fn check_grant(&self, now: ServerTime, text: &str) -> Option<ServerTime> {
-        let mut secret = [0; 16];
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return None;
-        }
-        for (byte, pair) in secret.iter_mut().zip(digits.chunks(2)) {
-            let pair = std::str::from_utf8(pair).ok()?;
-            // `from_str_radix` alone takes a sign.
-            if !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return None;
-            }
-            *byte = u8::from_str_radix(pair, 16).ok()?;
-        }
-        self.grants
-            .iter()
-            .fold(None, |good, g| {
-                let right = bool::from(g.secret.ct_eq(&secret));
-                if right { Some(g.until) } else { good }
-            })
-            .filter(|until| *until > now)
     }
 
     /// Whether the ticket belongs to somebody who is here or away.
@@ -372,25 +325,6 @@ impl Session {
         self.people.values().map(|p| p.link)
     }
 
-    pub(crate) fn leads(&self, headset: HeadsetId) -> bool {
-        self.lease.holder == Some(headset)
-    }
-
-    /// Gives the lead to a headset, under a new epoch.
-    pub(crate) fn lead(&mut self, ctx: &mut Context<'_>, headset: HeadsetId) {
-        self.lease = Lease {
-            epoch: self.lease.epoch + 1,
-            holder: Some(headset),
-            away_until: None,
-        };
-        self.roster_changed = true;
-        self.log(
-            ctx,
-            Level::Info,
-            &format!("headset {headset} leads, lease {}", self.lease.epoch),
-        );
-    }
-
     /// Keeps a vantage for each cell in which somebody stands who is here.
     pub(crate) fn refresh_vantages(&mut self) {
         let next = self.change.as_ref().map(|c| &c.stand);
@@ -441,23 +375,6 @@ impl Session {
     fn forget(&mut self, headset: HeadsetId) {
         self.away.remove(&headset);
         self.vacate(headset);
-    }
-
-    fn release_lease(&mut self, ctx: &mut Context<'_>) {
-        self.lease.holder = None;
-        self.lease.away_until = None;
-        self.roster_changed = true;
-        self.fill_lease(ctx);
-    }
-
-    /// When nobody leads, the one who has been here longest of those who may.
-    fn fill_lease(&mut self, ctx: &mut Context<'_>) {
-        if self.lease.holder.is_some() {
-            return;
-        }
-        let may = |p: &Person| p.may_guide_until.is_some_and(|until| until > ctx.now);
-        let first = self.people.iter().find(|(_, p)| may(p)).map(|(id, _)| *id);
-        first.into_iter().for_each(|id| self.lead(ctx, id));
     }
 
     fn welcome(&self, ctx: &mut Context<'_>, headset: HeadsetId) {
