@@ -11,10 +11,11 @@ const COMPANY_M: f64 = 4.0;
 /// A point with fewer others in its box and the ones around is alone in the air or below the ground.
 const COMPANY: usize = 3;
 
-type Cell = (i64, i64);
+/// A square of a grid over the plan.
+pub(crate) type Cell = (i64, i64);
 
 #[expect(clippy::cast_possible_truncation, reason = "metres within 100 km")]
-fn cell(position: DVec3, side: f64) -> Cell {
+pub(crate) fn cell(position: DVec3, side: f64) -> Cell {
     ((position.x / side).floor() as i64, (position.y / side).floor() as i64)
 }
 

@@ -7,6 +7,7 @@
 
 mod clean;
 mod error;
+mod foliage;
 mod georef;
 mod read;
 mod surface;
@@ -33,7 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_points: 50_000_000,
-            vertices: 70_000,
+            vertices: 50_000,
             base: true,
         }
     }
@@ -55,11 +56,13 @@ pub struct Report {
     pub points: usize,
     /// Points marked as noise, or alone in the air.
     pub outliers: usize,
-    /// Points left after thinning.
+    /// Points of the surface after thinning.
     pub kept: usize,
+    /// Points of trees and shrubs, each drawn as a tuft.
+    pub foliage: usize,
     /// Peaks and pits taken out of the surface.
     pub spikes: usize,
-    /// Triangles of the scanned surface.
+    /// Triangles of the surface and the tufts.
     pub triangles: usize,
     /// Side of the thinning grid in metres.
     pub cell_m: f64,
@@ -82,11 +85,12 @@ pub fn import(path: &Path, name: &str, options: &Options) -> Result<(Scene, Repo
     clean::drop_lonely(&mut points);
     let outliers = scan.noise + all - points.len();
     let (min, max) = bounds(&points);
+    let foliage = foliage::split(&mut points);
     let cell_m = clean::cell_for(&points, options.vertices);
     clean::thin(&mut points, cell_m);
     let thinned = points.len();
     let spikes = clean::drop_spikes(&mut points, cell_m);
-    let (scene, triangles) = surface::scene(&points, cell_m, name, options.base, path)?;
+    let (scene, triangles) = surface::scene(&points, &foliage, cell_m, name, options.base, path)?;
     let points = all + scan.noise;
     Ok((
         scene,
@@ -94,6 +98,7 @@ pub fn import(path: &Path, name: &str, options: &Options) -> Result<(Scene, Repo
             points,
             outliers,
             kept: thinned - spikes,
+            foliage: foliage.len(),
             spikes,
             triangles,
             cell_m,
@@ -126,6 +131,10 @@ impl std::fmt::Display for Report {
             "surface   {} points kept, one a {:.2} m cell, {} spikes removed",
             self.kept, self.cell_m, self.spikes
         )?;
+        writeln!(f, "foliage   {} points drawn as tufts", self.foliage)?;
         write!(f, "triangles {}", self.triangles)
     }
 }
+
+#[cfg(test)]
+mod tests;

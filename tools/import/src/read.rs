@@ -13,7 +13,7 @@ const NOISE: [u8; 2] = [7, 18];
 /// The points of a file and what it says about its coordinates.
 pub(crate) struct Scan {
     pub(crate) points: Vec<ScanPoint>,
-    /// Points that the file itself marks as noise or withheld.
+    /// Points that the file marks as noise or withheld, or that lie outside the bounds in its header.
     pub(crate) noise: usize,
     /// The coordinate system as WKT, where the file has one.
     pub(crate) wkt: Option<String>,
@@ -42,6 +42,19 @@ pub(crate) fn points(path: &Path, max_points: u64) -> Result<Scan, Error> {
         return Err(fault(format!("promises {promised} points in {bytes} bytes")));
     }
     let wkt = wkt(header);
+    let bounds = header.bounds();
+    let slack = 1.0
+        + 0.01
+            * (bounds.max.x - bounds.min.x)
+                .abs()
+                .max((bounds.max.y - bounds.min.y).abs());
+    // What a damaged file decodes to lies anywhere; a sound one keeps to the bounds in its header.
+    let inside = |p: DVec3| {
+        let apart = |v: f64, from: f64, to: f64| v < from - slack || v > to + slack;
+        !apart(p.x, bounds.min.x, bounds.max.x)
+            && !apart(p.y, bounds.min.y, bounds.max.y)
+            && !apart(p.z, bounds.min.z, bounds.max.z)
+    };
     let mut points: Vec<(DVec3, [u16; 3])> = Vec::new();
     let mut noise = 0;
     let mut seen = 0;
@@ -60,7 +73,7 @@ pub(crate) fn points(path: &Path, max_points: u64) -> Result<Scan, Error> {
             if !position.is_finite() {
                 return Err(fault(format!("point {seen} is not finite")));
             }
-            if NOISE.contains(&u8::from(point.classification)) || point.is_withheld {
+            if NOISE.contains(&u8::from(point.classification)) || point.is_withheld || !inside(position) {
                 noise += 1;
                 continue;
             }

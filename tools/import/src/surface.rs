@@ -7,6 +7,7 @@ use glam::{Quat, Vec2, Vec3, Vec4};
 use spade::{DelaunayTriangulation, HasPosition, Point2, Triangulation};
 use tongyou_scene::{Alpha, Material, Mesh, Node, Primitive, Scene};
 
+use crate::foliage::{self, Leaf};
 use crate::{Error, ScanPoint};
 
 /// Triangles with a longer side bridge a gap in the scan and are left out, in cells of the thinning grid.
@@ -31,6 +32,7 @@ impl HasPosition for Corner {
 /// The scene and the number of triangles of the scan.
 pub(crate) fn scene(
     points: &[ScanPoint],
+    foliage: &[ScanPoint],
     cell_m: f64,
     name: &str,
     base: bool,
@@ -69,7 +71,7 @@ pub(crate) fn scene(
     }
     let normals = normals(&positions, &triangles);
     let colors: Vec<[u8; 4]> = points.iter().map(|p| linear(p.color)).collect();
-    let count = triangles.len();
+    let mut count = triangles.len();
     let primitives = tiles(&triangles, &positions, &normals, &colors);
 
     let mut out = Scene {
@@ -79,6 +81,10 @@ pub(crate) fn scene(
     };
     for (index, primitive) in primitives.into_iter().enumerate() {
         add(&mut out, format!("scan-{index}"), primitive);
+    }
+    for (index, primitive) in (0..).zip(foliage_tiles(foliage, points)) {
+        count += primitive.indices.len() / 3;
+        add(&mut out, format!("foliage-{index}"), primitive);
     }
     if base {
         let low = positions.iter().map(|p| p.y).fold(f32::INFINITY, f32::min);
@@ -147,6 +153,28 @@ fn tiles(triangles: &[[usize; 3]], positions: &[Vec3], normals: &[Vec3], colors:
         }
     }
     tiles.into_values().map(|(primitive, _)| primitive).collect()
+}
+
+/// The tufts of each square of the plan.
+#[expect(clippy::cast_possible_truncation, reason = "squares within 100 km")]
+fn foliage_tiles(foliage: &[ScanPoint], surface: &[ScanPoint]) -> Vec<Primitive> {
+    let mut tiles: BTreeMap<(i32, i32), Vec<Leaf>> = BTreeMap::new();
+    for (point, low) in foliage.iter().zip(foliage::low(foliage, surface)) {
+        let at = to_scene(point);
+        let key = ((at.x / TILE_M).floor() as i32, (at.z / TILE_M).floor() as i32);
+        tiles.entry(key).or_default().push((at, linear(point.color), low));
+    }
+    tiles
+        .into_values()
+        .map(|points| {
+            let mut primitive = Primitive {
+                material: Some(0),
+                ..Primitive::default()
+            };
+            foliage::tufts(&points, &mut primitive);
+            primitive
+        })
+        .collect()
 }
 
 fn disc(y: f32) -> Primitive {

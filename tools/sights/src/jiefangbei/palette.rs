@@ -210,7 +210,7 @@ impl Palette {
             signs,
             sign_panel: b.material(plain("sign-panel", [0.03, 0.03, 0.034], 0.5)),
             poster: b.material(Material {
-                emissive: Vec3::new(0.16, 0.13, 0.11),
+                emissive: Vec3::new(0.05, 0.035, 0.025),
                 ..plain("poster", [1.0; 3], 0.6)
             }),
             train_body: b.material(plain("train-body", [1.0; 3], 0.35)),
