@@ -25,12 +25,25 @@ struct Ray {
     dy: vec3<f32>,
 }
 
-struct Pixel {
+// What some of a pixel's samples see.
+struct Seen {
     // Display-encoded.
     color: vec3<f32>,
     // near / z, 0 for the sky.
     depth: f32,
 }
+
+// A workgroup has 512 pixels: 64 threads with 4 x 2 each.
+// Steps of the fixed-point colour sums.
+const STEPS: f32 = 4096.0;
+
+// Three sums of colour times samples for each pixel; integers, so that their order does not matter.
+var<workgroup> sums: array<atomic<u32>, 1536>;
+// Samples << 16 | depth of what most of a pixel's samples see, the nearest of equals.
+var<workgroup> nearest: array<atomic<u32>, 512>;
+// Pixels that see more than one triangle: pixel << 4 | samples not shaded yet.
+var<workgroup> edges: array<u32, 512>;
+var<workgroup> edge_count: atomic<u32>;
 
 fn triangle_of(id: u32) -> Triangle {
     var t: Triangle;
@@ -213,61 +226,45 @@ fn covers(t: Triangle, d: vec3<f32>) -> bool {
     return min(min(u, v), 1.0 - u - v) > -1e-3;
 }
 
-fn resolve(view: u32, pixel: vec2<u32>) -> Pixel {
-    let rect = frame.views[view].rect;
-    let texel = rect.xy + pixel;
-    let ids = vec4(id_at(texel, 0), id_at(texel, 1), id_at(texel, 2), id_at(texel, 3));
+fn ids_at(view: u32, pixel: vec2<u32>) -> vec4<u32> {
+    let texel = frame.views[view].rect.xy + pixel;
+    return vec4(id_at(texel, 0), id_at(texel, 1), id_at(texel, 2), id_at(texel, 3));
+}
+
+fn samples_of(ids: vec4<u32>, id: u32) -> u32 {
+    let equal = select(vec4(0u), vec4(1u, 2u, 4u, 8u), ids == vec4(id));
+    return equal.x | equal.y | equal.z | equal.w;
+}
+
+// Shades a triangle (or the sky) for the pixel; `i` is a sample that sees it, `whole` says that all of them do.
+fn see(view: u32, pixel: vec2<u32>, id: u32, i: u32, whole: bool) -> Seen {
     let right = frame.views[view].right;
     let up = frame.views[view].up;
-    let size = vec2<f32>(rect.zw);
+    let size = vec2<f32>(frame.views[view].rect.zw);
     var ray: Ray;
     ray.dx = right.xyz * (2.0 * right.w / size.x);
     ray.dy = up.xyz * (-2.0 * up.w / size.y);
     let from_middle = vec2<f32>(pixel) + 0.5 - size * 0.5;
     let centre = frame.views[view].forward.xyz + ray.dx * from_middle.x + ray.dy * from_middle.y;
+    ray.d = centre;
 
-    var out: Pixel;
-    out.color = vec3(0.0);
-    out.depth = 0.0;
-    var most = 0u;
-    var left = 15u;
-    // Every thread runs the body once, and again only where a pixel sees more than one triangle: the condition stands
-    // at the end because software drivers run a loop's body once more for one that stands at the beginning.
-    loop {
-        let i = firstTrailingBit(left);
-        let id = ids[i];
-        let equal = select(vec4(0u), vec4(1u, 2u, 4u, 8u), ids == vec4(id));
-        let same = (equal.x | equal.y | equal.z | equal.w) & left;
-        left = left & ~same;
-        let count = countOneBits(same);
-        var light = vec4(0.0);
-        var depth = 0.0;
-        ray.d = centre;
-        if id == 0u {
-            light = vec4(sky_view(normalize(centre)) * frame.exposure, 0.0);
-        } else {
-            let t = triangle_of(id);
-            depth = frame.point.w * dot(t.cn, centre) / t.plane;
-            if count < 4u && !covers(t, centre) {
-                let offset = sample_offset(i);
-                ray.d = centre + ray.dx * offset.x + ray.dy * offset.y;
-                // The plane may run away between the sample and the pixel's centre.
-                let sampled = frame.point.w * dot(t.cn, ray.d) / t.plane;
-                depth = clamp(depth, sampled * 0.8, sampled * 1.25);
-            }
-            light = shade(t, ray);
+    var out: Seen;
+    var light = vec4(0.0);
+    if id == 0u {
+        light = vec4(sky_view(normalize(centre)) * frame.exposure, 0.0);
+    } else {
+        let t = triangle_of(id);
+        out.depth = frame.point.w * dot(t.cn, centre) / t.plane;
+        if !whole && !covers(t, centre) {
+            let offset = sample_offset(i);
+            ray.d = centre + ray.dx * offset.x + ray.dy * offset.y;
+            // The plane may run away between the sample and the pixel's centre.
+            let sampled = frame.point.w * dot(t.cn, ray.d) / t.plane;
+            out.depth = clamp(out.depth, sampled * 0.8, sampled * 1.25);
         }
-        let color = select(tone_map(light.rgb), srgb_encode(light.rgb), light.w > 0.0);
-        out.color += color * f32(count);
-        if count > most || (count == most && depth > out.depth) {
-            most = count;
-            out.depth = depth;
-        }
-        continuing {
-            break if left == 0u;
-        }
+        light = shade(t, ray);
     }
-    out.color = clamp(out.color * 0.25, vec3(0.0), vec3(1.0));
+    out.color = clamp(select(tone_map(light.rgb), srgb_encode(light.rgb), light.w > 0.0), vec3(0.0), vec3(1.0));
     return out;
 }
 
@@ -276,14 +273,98 @@ fn depth_word(depth: f32) -> u32 {
     return select(0u, clamp(u32(depth * 65535.0 + 0.5), 1u, 65535u), depth > 0.0);
 }
 
+fn pixel_of(origin: vec2<u32>, index: u32) -> vec2<u32> {
+    let thread = index / 8u;
+    return origin + vec2(thread % 8u, thread / 8u) * vec2(4u, 2u) + vec2(index % 4u, index / 4u % 2u);
+}
+
+// First each thread shades what the first sample of its own pixels sees. Then all threads together shade what is left
+// at edges: side by side rather than each thread waiting for its neighbour's edges.
 @compute @workgroup_size(8, 8)
-fn cs_shade(@builtin(global_invocation_id) id: vec3<u32>) {
-    let view = id.z;
+fn cs_shade(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let view = group.z;
     let rect = frame.views[view].rect;
-    let pixel = id.xy * vec2(4u, 2u);
-    if pixel.x >= rect.z || pixel.y >= rect.w {
-        return;
+    let origin = group.xy * vec2(32u, 16u);
+    let own = pixel_of(origin, thread * 8u);
+    let inside = own.x < rect.z && own.y < rect.w;
+    if thread == 0u {
+        atomicStore(&edge_count, 0u);
     }
+    workgroupBarrier();
+    var k = 0u;
+    // Loops test their condition at the end: software drivers run a body once more for one that does at the beginning.
+    loop {
+        if inside {
+            let index = thread * 8u + k;
+            let pixel = pixel_of(origin, index);
+            let ids = ids_at(view, pixel);
+            let same = samples_of(ids, ids.x);
+            let count = countOneBits(same);
+            let seen = see(view, pixel, ids.x, 0u, same == 15u);
+            let sum = vec3<u32>(seen.color * (f32(count) * STEPS) + 0.5);
+            atomicStore(&sums[index * 3u], sum.x);
+            atomicStore(&sums[index * 3u + 1u], sum.y);
+            atomicStore(&sums[index * 3u + 2u], sum.z);
+            atomicStore(&nearest[index], (count << 16u) | depth_word(seen.depth));
+            if same != 15u {
+                edges[atomicAdd(&edge_count, 1u)] = (index << 4u) | (15u & ~same);
+            }
+        }
+        k++;
+        continuing {
+            break if k >= 8u;
+        }
+    }
+    workgroupBarrier();
+    let edge_end = atomicLoad(&edge_count);
+    var edge = thread;
+    var left = 0u;
+    if edge < edge_end {
+        left = edges[edge] & 15u;
+    }
+    loop {
+        if left != 0u {
+            let index = edges[edge] >> 4u;
+            let pixel = pixel_of(origin, index);
+            let ids = ids_at(view, pixel);
+            let i = firstTrailingBit(left);
+            let same = samples_of(ids, ids[i]);
+            let count = countOneBits(same);
+            let seen = see(view, pixel, ids[i], i, false);
+            let sum = vec3<u32>(seen.color * (f32(count) * STEPS) + 0.5);
+            atomicAdd(&sums[index * 3u], sum.x);
+            atomicAdd(&sums[index * 3u + 1u], sum.y);
+            atomicAdd(&sums[index * 3u + 2u], sum.z);
+            atomicMax(&nearest[index], (count << 16u) | depth_word(seen.depth));
+            left &= ~same;
+        }
+        if left == 0u {
+            edge += 64u;
+            if edge < edge_end {
+                left = edges[edge] & 15u;
+            }
+        }
+        continuing {
+            break if left == 0u;
+        }
+    }
+    workgroupBarrier();
+    if inside {
+        write(view, own, thread * 8u);
+    }
+}
+
+fn color_of(index: u32) -> vec3<f32> {
+    let sum = vec3(atomicLoad(&sums[index * 3u]), atomicLoad(&sums[index * 3u + 1u]), atomicLoad(&sums[index * 3u + 2u]));
+    return min(vec3<f32>(sum) * (0.25 / STEPS), vec3(1.0));
+}
+
+// Writes 4 x 2 pixels: eight of luma, two of chroma, eight of depth.
+fn write(view: u32, pixel: vec2<u32>, first: u32) {
+    let rect = frame.views[view].rect;
     var luma = vec2(0u);
     var chroma = 0u;
     // Word index of the pixel pairs of the upper row; views of one vantage have one size.
@@ -293,13 +374,14 @@ fn cs_shade(@builtin(global_invocation_id) id: vec3<u32>) {
         var sum = vec3(0.0);
         var words = vec2(0u);
         for (var k = 0u; k < 4u; k++) {
-            let column = k & 1u;
+            let column = pair * 2u + (k & 1u);
             let row = k >> 1u;
-            let p = resolve(view, pixel + vec2(pair * 2u + column, row));
-            sum += p.color;
-            let y = u32(16.5 + 219.0 * dot(p.color, vec3(0.2126, 0.7152, 0.0722)));
-            luma[row] = luma[row] | (y << ((pair * 2u + column) * 8u));
-            words[row] = words[row] | (depth_word(p.depth) << (column * 16u));
+            let index = first + row * 4u + column;
+            let color = color_of(index);
+            sum += color;
+            let y = u32(16.5 + 219.0 * dot(color, vec3(0.2126, 0.7152, 0.0722)));
+            luma[row] = luma[row] | (y << (column * 8u));
+            words[row] = words[row] | ((atomicLoad(&nearest[index]) & 0xffffu) << ((k & 1u) * 16u));
         }
         depths[depth_at + pair] = words.x;
         depths[depth_at + pair + depth_row] = words.y;

@@ -164,6 +164,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "cells inside the grid")]
     fn at(grid: &Grid, x: f32, z: f32) -> Vec<u32> {
         let cell = |v: f32, corner: f32| ((v - corner) * grid.cells_per_m).floor();
         let (cx, cz) = (cell(x, grid.x), cell(z, grid.z));

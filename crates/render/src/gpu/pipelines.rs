@@ -79,7 +79,11 @@ impl Pipelines {
             layout: Some(&shade_pipelines),
             module: &shade,
             entry_point: Some("cs_shade"),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            // The shader sets each word of it before it reads one.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
             cache: None,
         });
         Self {
