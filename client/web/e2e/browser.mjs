@@ -53,7 +53,9 @@ export async function main(run) {
     const result = await run(await readArguments(), messages);
     process.stdout.write(`${JSON.stringify({ ok: true, ...result, console: messages })}\n`);
   } catch (error) {
-    process.stdout.write(`${JSON.stringify({ ok: false, error: String(error?.message ?? error), console: messages })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ok: false, error: String(error?.message ?? error), console: messages })}\n`,
+    );
     process.exitCode = 1;
   }
 }

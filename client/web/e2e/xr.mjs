@@ -45,10 +45,12 @@ async function place(page, what, pose) {
 }
 
 async function enter(page) {
-  const button = page.locator('.actions button.primary:not([hidden])');
+  const button = page.locator(".actions button.primary:not([hidden])");
   await button.waitFor({ timeout: 10_000 });
   await button.click();
-  await page.waitForFunction(() => window.tongyou.inXr && window.tongyou.camera.length === 2, null, { timeout: 20_000 });
+  await page.waitForFunction(() => window.tongyou.inXr && window.tongyou.camera.length === 2, null, {
+    timeout: 20_000,
+  });
   await frames(page, 3);
 }
 
@@ -63,11 +65,17 @@ await main((args, messages) =>
       head: (pose) => place(page, "head", pose),
       press: (button, s) =>
         page
-          .evaluate(([h, b, v]) => window.xrDevice.controllers[h].updateButtonValue(b, v), [s.hand ?? "right", button, s.value ?? 1])
+          .evaluate(
+            ([h, b, v]) => window.xrDevice.controllers[h].updateButtonValue(b, v),
+            [s.hand ?? "right", button, s.value ?? 1],
+          )
           .then(() => frames(page, 2)),
       stick: ([x, y], s) =>
         page
-          .evaluate(([h, ax, ay]) => window.xrDevice.controllers[h].updateAxes("thumbstick", ax, ay), [s.hand ?? "right", x, y])
+          .evaluate(
+            ([h, ax, ay]) => window.xrDevice.controllers[h].updateAxes("thumbstick", ax, ay),
+            [s.hand ?? "right", x, y],
+          )
           .then(() => frames(page, 2)),
       hand: (which, s) => place(page, which, s),
       leaveVr: async () => {

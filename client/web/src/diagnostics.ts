@@ -2,8 +2,8 @@
 // the three functions are for measuring and for screenshots.
 import * as three from "three";
 import type { SeenPerson } from "./people/crowd";
-import type { Change, State } from "./tour/session";
 import type { Live } from "./tour/live";
+import type { Change, State } from "./tour/session";
 import type { Stats } from "./worker/messages";
 
 export interface Diagnostics {
@@ -96,7 +96,13 @@ export function exposeDiagnostics(live: Live): void {
       return session.leads;
     },
     get people() {
-      return session.people.map(({ headset, name, role, simulated, cell }) => ({ headset, name, role, simulated, cell }));
+      return session.people.map(({ headset, name, role, simulated, cell }) => ({
+        headset,
+        name,
+        role,
+        simulated,
+        cell,
+      }));
     },
     get lastSet() {
       const tag = stage.layers.shown?.tag;

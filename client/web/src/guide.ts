@@ -107,15 +107,26 @@ function listSessions(all: api.SessionSummary[]): void {
   }
   sessionList.replaceChildren(
     ...all.map((session) => {
-      const guide = session.guide ? `${session.guide}${session.guide_simulated ? ` (${say("simulated")})` : ""}` : say("nobody");
+      const guide = session.guide
+        ? `${session.guide}${session.guide_simulated ? ` (${say("simulated")})` : ""}`
+        : say("nobody");
       return make(
         "li",
         { class: "entry" },
         make(
           "div",
           {},
-          make("p", { class: "name" }, choose(session.title) || session.tour, make("span", { class: "tag" }, session.code)),
-          make("p", { class: "detail" }, `${say("people")} ${session.people} / ${session.capacity} · ${say("ledBy")} ${guide}`),
+          make(
+            "p",
+            { class: "name" },
+            choose(session.title) || session.tour,
+            make("span", { class: "tag" }, session.code),
+          ),
+          make(
+            "p",
+            { class: "detail" },
+            `${say("people")} ${session.people} / ${session.capacity} · ${say("ledBy")} ${guide}`,
+          ),
         ),
         make(
           "button",

@@ -3,10 +3,10 @@ import * as three from "three";
 import { ATLAS_COLUMNS, FACE_COUNT, FACES, type Vec3 } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet, DepthUpdate, Picture } from "../worker/messages";
-import { EDGE_NUMBERS, type FaceMesh, GRID, VERTEX_NUMBERS } from "./mesh";
+import { EDGE_NUMBERS, type FaceMesh, VERTEX_NUMBERS } from "./mesh";
 import { EDGE_VERTEX, FRAGMENT, GRID_VERTEX } from "./shader";
 
-const PARTS = ["surface", "sheet", "backdrop", "edges"] as const;
+const PARTS = ["surface", "sheet", "edges"] as const;
 type Part = (typeof PARTS)[number];
 
 /** Extra angle within which a face is drawn: near things move by more than the eye's offset suggests. */
@@ -18,13 +18,14 @@ type Uniforms = Record<string, { value: unknown }>;
 interface FaceObjects {
   readonly axis: three.Vector3;
   readonly meshes: Record<Part, three.Mesh<three.BufferGeometry, three.ShaderMaterial>>;
+  /** As it is, and during a cross-fade. */
+  readonly materials: Record<Part, readonly [three.ShaderMaterial, three.ShaderMaterial]>;
 }
 
 /** The textures of one picture; two of them take turns, so that the one on show is never half new. */
 interface Pictures {
   readonly luma: three.DataTexture;
-  readonly chromaA: three.DataTexture;
-  readonly chromaB: three.DataTexture;
+  readonly chroma: three.DataTexture;
   readonly frame: three.Texture;
 }
 
@@ -58,8 +59,7 @@ export class Layer {
       faceSize: { value: 512 },
       depth: { value: null },
       luma: { value: null },
-      chromaA: { value: null },
-      chromaB: { value: null },
+      chroma: { value: null },
       format: { value: 0 },
       share: { value: new three.Vector2(0, 1) },
       brightness: { value: 1 },
@@ -112,6 +112,10 @@ export class Layer {
   /** The pixels whose noise is within `from..to` are drawn. */
   set share([from, to]: readonly [number, number]) {
     (this.#shared.share as { value: three.Vector2 }).value.set(from, to);
+    const fading = from > 0 || to < 1;
+    for (const { meshes, materials } of this.#faces) {
+      for (const part of PARTS) meshes[part].material = materials[part][fading ? 1 : 0];
+    }
   }
 
   set brightness(value: number) {
@@ -120,9 +124,7 @@ export class Layer {
 
   /** Inverse depth seen in a direction from the rendered point, with what is needed to turn it into metres. */
   get depthView(): { tag: Tag; size: number; samples: readonly (Uint16Array | null)[] } | null {
-    return this.#tag && this.#depth
-      ? { tag: this.#tag, size: this.#depth.image.width, samples: this.#samples }
-      : null;
+    return this.#tag && this.#depth ? { tag: this.#tag, size: this.#depth.image.width, samples: this.#samples } : null;
   }
 
   dispose(): void {
@@ -132,10 +134,10 @@ export class Layer {
     this.#next = null;
     this.#steps = [];
     this.object.removeFromParent();
-    for (const { meshes } of this.#faces) {
+    for (const { meshes, materials } of this.#faces) {
       for (const part of PARTS) {
         meshes[part].geometry.dispose();
-        meshes[part].material.dispose();
+        for (const material of materials[part]) material.dispose();
       }
     }
     for (const p of [this.#front, this.#back]) for (const t of Object.values(p)) (t as three.Texture).dispose();
@@ -163,17 +165,10 @@ export class Layer {
       });
     } else {
       const { width, height } = picture;
-      const [a, b] = picture.chroma;
-      const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
       this.#steps.push(() => this.#upload(to.luma, picture.y, width, height, three.RedFormat));
-      if (picture.format === "NV12" && a) {
-        this.#steps.push(() => this.#upload(to.chromaA, a, w, h, three.RGFormat));
-      } else if (a && b) {
-        this.#steps.push(() => {
-          this.#upload(to.chromaA, a, w, h, three.RedFormat);
-          this.#upload(to.chromaB, b, w, h, three.RedFormat);
-        });
-      }
+      this.#steps.push(() =>
+        this.#upload(to.chroma, picture.chroma, Math.ceil(width / 2), Math.ceil(height / 2), three.RGFormat),
+      );
     }
     // What is not on show yet may take one face at a time; what is changes in one go.
     const show = (): void => this.#show(tag, picture);
@@ -215,12 +210,11 @@ export class Layer {
     (u.point?.value as three.Vector3).set(...tag.point);
     set("depthScale", 65_535 * tag.near);
     set("halfTangent", tag.halfTangent);
-    set("format", picture.format === "frame" ? 2 : picture.format === "NV12" ? 1 : 0);
+    set("format", picture.format === "frame" ? 1 : 0);
     const width = picture.format === "frame" ? picture.frame.displayWidth : picture.width;
     set("faceSize", width / ATLAS_COLUMNS);
     set("luma", picture.format === "frame" ? this.#front.frame : this.#front.luma);
-    set("chromaA", this.#front.chromaA);
-    set("chromaB", this.#front.chromaB);
+    set("chroma", this.#front.chroma);
     this.#tag = tag;
   }
 
@@ -284,7 +278,7 @@ function isBehind(view: NonNullable<Layer["depthView"]>, p: three.Vector3): bool
   if (!face || !samples) return false;
   const along = (v: Vec3): number => v[0] * d[0] + v[1] * d[1] + v[2] * d[2];
   const toTexel = (c: number): number =>
-    Math.max(0, Math.min(view.size - 1, Math.floor((c / (most * view.tag.halfTangent) * 0.5 + 0.5) * view.size)));
+    Math.max(0, Math.min(view.size - 1, Math.floor(((c / (most * view.tag.halfTangent)) * 0.5 + 0.5) * view.size)));
   const texel = samples[toTexel(-along(face.up)) * view.size + toTexel(along(face.right))] ?? 0;
   return texel > 0 && most >= (65_535 * view.tag.near) / texel;
 }
@@ -297,39 +291,41 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
     face: { value: index },
     faceOrigin: { value: new three.Vector2(index % ATLAS_COLUMNS, Math.floor(index / ATLAS_COLUMNS)) },
   };
+  const material = (part: Part, fading: boolean): three.ShaderMaterial =>
+    new three.ShaderMaterial({
+      glslVersion: three.GLSL3,
+      defines: { PART: PARTS.indexOf(part), ...(fading ? { FADE: 1 } : {}) },
+      vertexShader: part === "edges" ? EDGE_VERTEX : GRID_VERTEX,
+      fragmentShader: FRAGMENT,
+      uniforms: { ...shared, ...own },
+      side: three.DoubleSide,
+      toneMapped: false,
+    });
+  const both = (part: Part): readonly [three.ShaderMaterial, three.ShaderMaterial] => [
+    material(part, false),
+    material(part, true),
+  ];
+  const materials = { surface: both("surface"), sheet: both("sheet"), edges: both("edges") };
   const mesh = (part: Part): three.Mesh<three.BufferGeometry, three.ShaderMaterial> => {
-    const m = new three.Mesh(
-      new three.BufferGeometry(),
-      new three.ShaderMaterial({
-        glslVersion: three.GLSL3,
-        defines: { PART: PARTS.indexOf(part) },
-        vertexShader: part === "edges" ? EDGE_VERTEX : GRID_VERTEX,
-        fragmentShader: FRAGMENT,
-        uniforms: { ...shared, ...own },
-        side: three.DoubleSide,
-        toneMapped: false,
-      }),
-    );
+    const m = new three.Mesh(new three.BufferGeometry(), materials[part][0]);
     m.frustumCulled = false;
     m.matrixAutoUpdate = false;
     // Nearest first, so that what is hidden is not shaded.
-    m.renderOrder = { edges: -14, surface: -13, sheet: -12, backdrop: -11 }[part];
+    m.renderOrder = { edges: -13, surface: -12, sheet: -11 }[part];
     return m;
   };
   return {
     axis: new three.Vector3(...f),
-    meshes: { surface: mesh("surface"), sheet: mesh("sheet"), backdrop: mesh("backdrop"), edges: mesh("edges") },
+    meshes: { surface: mesh("surface"), sheet: mesh("sheet"), edges: mesh("edges") },
+    materials,
   };
 }
 
 function replaceGeometry({ meshes }: FaceObjects, mesh: FaceMesh): void {
   const grid = new three.BufferAttribute(mesh.vertices, VERTEX_NUMBERS);
-  const last = GRID - 1;
-  const backdrop = new Uint16Array([0, last * GRID, last, last, last * GRID, GRID * GRID - 1]);
   for (const [part, index] of [
     ["surface", mesh.surface],
     ["sheet", mesh.sheet],
-    ["backdrop", backdrop],
   ] as const) {
     const { geometry } = meshes[part];
     geometry.dispose();
@@ -363,7 +359,7 @@ function newPictures(): Pictures {
   frame.flipY = false;
   frame.generateMipmaps = false;
   frame.minFilter = three.LinearFilter;
-  return { luma: plane(), chromaA: plane(), chromaB: plane(), frame };
+  return { luma: plane(), chroma: plane(), frame };
 }
 
 function closePicture(picture: Picture | undefined): void {

@@ -4,6 +4,7 @@
 // neighbours by more than 5 %) is *cut*: its near part is drawn by itself at the near depth, and beneath it lies the
 // sheet, on which the background goes on under what stands before it. Everything else is the plain surface. Without an
 // offset of the eye these three together give back the very picture that was rendered.
+import { HALF_TANGENT } from "../wire/cube";
 
 /** Vertices along the side of a face. */
 export const GRID = 128;
@@ -12,8 +13,17 @@ const CELLS = GRID - 1;
 const JUMP = 0.05;
 /** Steps of u16 that are noise of rounding, not a jump. */
 const NOISE = 4;
-/** Cells that the background is continued under what hides it. */
-const REACH = 14;
+/** Cells along the side of the largest square that is drawn as one. */
+const LARGEST_BLOCK = 16;
+/** How far inverse depth may be off such a square: less than a tenth of a pixel of parallax at half a metre. */
+const FLAT = 0.004;
+const FLAT_NOISE = 1;
+/** Most cells that the background is continued under what hides it. */
+const REACH = 16;
+/** Offset of the eye, metres, for which there has to be background behind an edge. */
+const OFFSET_M = 0.5;
+/** Tangent of a cell. */
+const CELL_TANGENT = (2 * HALF_TANGENT) / CELLS;
 
 /** Numbers per vertex of {@link FaceMesh.vertices}: own depth, depth of the sheet, source column and row of the sheet's colour. */
 export const VERTEX_NUMBERS = 4;
@@ -35,15 +45,15 @@ export function texelOf(line: number, size: number): number {
   return Math.round((line * (size - 1)) / CELLS);
 }
 
-/** `samples`: one face, row by row, `size`². */
-export function buildFaceMesh(samples: Uint16Array, size: number): FaceMesh {
+/** `samples`: one face, row by row, `size`², `65535 · near / z`. */
+export function buildFaceMesh(samples: Uint16Array, size: number, near: number): FaceMesh {
   const at = Int32Array.from({ length: GRID }, (_, i) => texelOf(i, size));
   const own = ownDepth(samples, size, at);
   const cells = findCuts(samples, size, at);
-  const sheet = continueBackground(own, cells);
+  const sheet = continueBackground(own, cells, 65_535 * near);
   return {
     vertices: packVertices(own, sheet),
-    surface: triangles((cell) => cells.cut[cell] === 0),
+    surface: surfaceTriangles(own, cells.cut),
     sheet: triangles((cell, v) => cells.cut[cell] === 1 || touches(sheet.reached, v)),
     edges: packEdges(own, sheet.depth, cells),
   };
@@ -119,7 +129,7 @@ function findJumps(d: Uint16Array, size: number): Uint8Array {
 }
 
 /** Lets the far side of each cut grow under the near side, nearest first. */
-function continueBackground(own: Uint16Array, cells: Cells): Sheet {
+function continueBackground(own: Uint16Array, cells: Cells, scale: number): Sheet {
   const depth = own.slice();
   const source = Uint16Array.from({ length: GRID * GRID }, (_, i) => i);
   const reached = new Uint8Array(GRID * GRID);
@@ -143,9 +153,12 @@ function continueBackground(own: Uint16Array, cells: Cells): Sheet {
       const x = v % GRID;
       const d = depth[v] ?? 0;
       const limit = d + Math.max(NOISE, JUMP * d);
+      // Parallax between near and far, in cells: what is farther under the edge never comes to light.
+      const reach = (step - 1) * (CELL_TANGENT / OFFSET_M) * scale;
       for (const n of [x > 0 ? v - 1 : -1, x < GRID - 1 ? v + 1 : -1, v - GRID, v + GRID]) {
         const there = own[n];
-        if (there === undefined || there <= limit || (reached[n] && (depth[n] ?? 0) <= d)) continue;
+        if (there === undefined || there <= limit || there - d < reach || (reached[n] && (depth[n] ?? 0) <= d))
+          continue;
         if (reached[n] && reached[n] !== step + 1) continue;
         if (!reached[n]) next.push(n);
         reached[n] = step + 1;
@@ -216,6 +229,104 @@ function corners(cell: number): [number, number, number, number] {
 
 function touches(marked: Uint8Array, v: number): boolean {
   return ((marked[v] ?? 0) | (marked[v + 1] ?? 0) | (marked[v + GRID] ?? 0) | (marked[v + GRID + 1] ?? 0)) !== 0;
+}
+
+/** A square of cells that is flat. */
+interface Block {
+  readonly x0: number;
+  readonly y0: number;
+  readonly x1: number;
+  readonly y1: number;
+}
+
+/**
+ * The plain surface. Inverse depth is affine on planes, so a square of cells that is flat is drawn as one; a city is
+ * mostly walls, ground and sky. Each square goes through all vertices that its neighbours use, so nothing gapes.
+ */
+function surfaceTriangles(own: Uint16Array, cut: Uint8Array): Uint16Array<ArrayBuffer> {
+  const blocks = flatBlocks(own, cut);
+  const used = new Uint8Array(GRID * GRID);
+  for (const { x0, y0, x1, y1 } of blocks) {
+    for (const v of [y0 * GRID + x0, y0 * GRID + x1, y1 * GRID + x0, y1 * GRID + x1]) used[v] = 1;
+  }
+  for (let cell = 0; cell < cut.length; cell++) if (cut[cell]) for (const v of corners(cell)) used[v] = 1;
+  const out = new Uint16Array(CELLS * CELLS * 6 + 6);
+  let n = 0;
+  const triangle = (a: number, b: number, c: number): void => {
+    out[n++] = a;
+    out[n++] = b;
+    out[n++] = c;
+  };
+  for (const block of blocks) {
+    const rim = rimOf(block, used);
+    if (rim.length === 4) {
+      const [a = 0, b = 0, c = 0, d = 0] = rim;
+      triangle(a, d, b);
+      triangle(b, d, c);
+      continue;
+    }
+    const middle = ((block.y0 + block.y1) >> 1) * GRID + ((block.x0 + block.x1) >> 1);
+    for (let i = 0; i < rim.length; i++) triangle(middle, rim[(i + 1) % rim.length] ?? 0, rim[i] ?? 0);
+  }
+  return out.slice(0, n);
+}
+
+/** Clockwise in the picture from the top left: the corners and what lies between them and is used. */
+function rimOf({ x0, y0, x1, y1 }: Block, used: Uint8Array): number[] {
+  const rim: number[] = [];
+  const visit = (x: number, y: number, corner: boolean): void => {
+    const v = y * GRID + x;
+    if (corner || used[v]) rim.push(v);
+  };
+  for (let x = x0; x < x1; x++) visit(x, y0, x === x0);
+  for (let y = y0; y < y1; y++) visit(x1, y, y === y0);
+  for (let x = x1; x > x0; x--) visit(x, y1, x === x1);
+  for (let y = y1; y > y0; y--) visit(x0, y, y === y1);
+  return rim;
+}
+
+function flatBlocks(own: Uint16Array, cut: Uint8Array): Block[] {
+  const blocks: Block[] = [];
+  const divide = (x0: number, y0: number, size: number): void => {
+    if (x0 >= CELLS || y0 >= CELLS) return;
+    const block: Block = { x0, y0, x1: Math.min(x0 + size, CELLS), y1: Math.min(y0 + size, CELLS) };
+    if (size === 1) {
+      if (!cut[y0 * CELLS + x0]) blocks.push(block);
+      return;
+    }
+    // A vertex in the middle is needed where a neighbour is finer.
+    const thin = block.x1 - x0 < 2 || block.y1 - y0 < 2;
+    if (!thin && isFlat(own, cut, block)) {
+      blocks.push(block);
+      return;
+    }
+    const half = size / 2;
+    divide(x0, y0, half);
+    divide(x0 + half, y0, half);
+    divide(x0, y0 + half, half);
+    divide(x0 + half, y0 + half, half);
+  };
+  for (let y = 0; y < CELLS; y += LARGEST_BLOCK) {
+    for (let x = 0; x < CELLS; x += LARGEST_BLOCK) divide(x, y, LARGEST_BLOCK);
+  }
+  return blocks;
+}
+
+/** Whether nothing is cut in these cells and their vertices lie on the plane through three corners, the fourth too. */
+function isFlat(own: Uint16Array, cut: Uint8Array, { x0, y0, x1, y1 }: Block): boolean {
+  for (let y = y0; y < y1; y++) for (let x = x0; x < x1; x++) if (cut[y * CELLS + x]) return false;
+  const corner = own[y0 * GRID + x0] ?? 0;
+  const dx = ((own[y0 * GRID + x1] ?? 0) - corner) / (x1 - x0);
+  const dy = ((own[y1 * GRID + x0] ?? 0) - corner) / (y1 - y0);
+  for (let y = y0; y <= y1; y++) {
+    for (let x = x0; x <= x1; x++) {
+      const d = own[y * GRID + x] ?? 0;
+      // Sky beside what is very far is not one plane with it.
+      if ((d === 0) !== (corner === 0)) return false;
+      if (Math.abs(d - (corner + dx * (x - x0) + dy * (y - y0))) > Math.max(FLAT_NOISE, FLAT * d)) return false;
+    }
+  }
+  return true;
 }
 
 /** Two triangles for each cell that is wanted, counter-clockwise as seen from inside the cube. */

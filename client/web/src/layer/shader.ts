@@ -27,7 +27,7 @@ vec4 project(vec3 inFace) {
 }
 `;
 
-/** Surface, sheet and backdrop: `PART` is 0, 1, 2. */
+/** Surface and sheet: `PART` is 0, 1. */
 export const GRID_VERTEX = /* glsl */ `
 ${COMMON}
 in vec4 grid;
@@ -38,10 +38,8 @@ void main() {
   float row = float(gl_VertexID >> 7);
 #if PART == 0
   float z = distanceOf(grid.x);
-#elif PART == 1
-  float z = distanceOf(grid.y);
 #else
-  float z = FAR * 1.2;
+  float z = distanceOf(grid.y);
 #endif
   inFace = gridDirection(column, row) * z;
   // Affine in the picture, so it is interpolated as value · z over z.
@@ -65,7 +63,7 @@ void main() {
 }
 `;
 
-/** Edges are `PART` 3. */
+/** Edges are `PART` 2. `FADE`: during a cross-fade; without it no pixel is discarded, so depth is tested early. */
 export const FRAGMENT = /* glsl */ `
 precision highp float;
 precision highp int;
@@ -78,9 +76,8 @@ uniform vec2 faceOrigin;
 uniform float faceSize;
 uniform usampler2DArray depth;
 uniform sampler2D luma;
-uniform sampler2D chromaA;
-uniform sampler2D chromaB;
-/** 0: Y, U, V. 1: Y, UV. 2: RGBA in luma. */
+uniform sampler2D chroma;
+/** 0: luma and chroma. 1: RGBA in luma. */
 uniform int format;
 /** Screen-door cross-fade: the part of the pixels that this layer has, from one end or the other. */
 uniform vec2 share;
@@ -88,7 +85,7 @@ uniform float brightness;
 in vec3 inFace;
 #if PART == 1
 in vec2 source;
-#elif PART == 3
+#elif PART == 2
 in float sheetDepth;
 #endif
 out vec4 color;
@@ -109,23 +106,22 @@ vec3 picture(vec2 place) {
   // One luma pixel from the border of the face: neither luma nor chroma takes from the neighbour in the atlas.
   vec2 inner = clamp(place, 1.0 / faceSize, 1.0 - 1.0 / faceSize);
   vec2 at = (faceOrigin + inner) / vec2(3.0, 2.0);
-  if (format == 2) return texture(luma, at).rgb;
+  if (format == 1) return texture(luma, at).rgb;
   float y = (texture(luma, at).r - 16.0 / 255.0) * (255.0 / 219.0);
-  vec2 c = format == 0 ? vec2(texture(chromaA, at).r, texture(chromaB, at).r) : texture(chromaA, at).rg;
-  c = (c - 128.0 / 255.0) * (255.0 / 224.0);
+  vec2 c = (texture(chroma, at).rg - 128.0 / 255.0) * (255.0 / 224.0);
   return clamp(vec3(y + 1.5748 * c.y, y - 0.1873 * c.x - 0.4681 * c.y, y + 1.8556 * c.x), 0.0, 1.0);
 }
 
 void main() {
-  if (share.x > 0.0 || share.y < 1.0) {
-    float n = noise(gl_FragCoord.xy);
-    if (n < share.x || n >= share.y) discard;
-  }
+#ifdef FADE
+  float n = noise(gl_FragCoord.xy);
+  if (n < share.x || n >= share.y) discard;
+#endif
   vec2 place = inFace.xy / (inFace.z * halfTangent) * 0.5 + 0.5;
 #if PART == 1
   float background = inFace.z > 11990.0 ? 0.0 : depthScale / inFace.z;
   if (isBefore(depthAt(place), background)) place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
-#elif PART == 3
+#elif PART == 2
   if (!isBefore(depthAt(place), sheetDepth / inFace.z)) discard;
 #endif
   color = vec4(picture(place) * brightness, 1.0);

@@ -68,7 +68,9 @@ export class Figure {
     this.#label.visible = !close;
     this.#placeLabel(eye, distance);
     const hand = held.right ? right : held.left ? left : null;
-    const from = hand ? hand.position : this.#head.position.clone().add(new three.Vector3(0.18, -0.35, 0).applyAxisAngle(UP, heading));
+    const from = hand
+      ? hand.position
+      : this.#head.position.clone().add(new three.Vector3(0.18, -0.35, 0).applyAxisAngle(UP, heading));
     this.#pointer.aim(held.pointer ? new three.Vector3(...held.pointer).add(origin) : null, from, eye);
   }
 
@@ -97,7 +99,10 @@ export class Figure {
   #flag(): three.Object3D {
     const pole = new three.CylinderGeometry(0.009, 0.009, 0.34, 8).translate(0, 0.28, 0.02);
     const cloth = new three.BufferGeometry();
-    cloth.setAttribute("position", new three.Float32BufferAttribute([0, 0.45, 0.02, 0, 0.31, 0.02, 0.21, 0.38, 0.02], 3));
+    cloth.setAttribute(
+      "position",
+      new three.Float32BufferAttribute([0, 0.45, 0.02, 0, 0.31, 0.02, 0.21, 0.38, 0.02], 3),
+    );
     cloth.setAttribute("normal", new three.Float32BufferAttribute([0, 0, 1, 0, 0, 1, 0, 0, 1], 3));
     const group = new three.Group();
     group.add(new three.Mesh(pole, this.#material(new three.Color(0xf4e9d0))));
@@ -227,7 +232,12 @@ function headGeometry(): three.BufferGeometry {
     0.06,
     0.09,
   );
-  const glint = paint(new three.SphereGeometry(0.014, 12, 8).scale(1.5, 0.7, 0.5).translate(0.035, 0.045, -0.124), 0.8, 0.9, 1);
+  const glint = paint(
+    new three.SphereGeometry(0.014, 12, 8).scale(1.5, 0.7, 0.5).translate(0.035, 0.045, -0.124),
+    0.8,
+    0.9,
+    1,
+  );
   const smile = paint(
     new three.TorusGeometry(0.028, 0.0042, 8, 20, Math.PI * 0.7)
       .rotateZ(Math.PI + Math.PI * 0.15)
@@ -258,7 +268,9 @@ function bodyGeometry(): three.BufferGeometry {
 /** −1 left, 1 right: a mitten that points along −Z. */
 export function handGeometry(mirror: number): three.BufferGeometry {
   const palm = new three.SphereGeometry(0.042, 20, 14).scale(0.8, 0.55, 1.15);
-  const finger = new three.CapsuleGeometry(0.011, 0.055, 4, 10).rotateX(Math.PI / 2).translate(mirror * -0.012, 0.004, -0.07);
+  const finger = new three.CapsuleGeometry(0.011, 0.055, 4, 10)
+    .rotateX(Math.PI / 2)
+    .translate(mirror * -0.012, 0.004, -0.07);
   const thumb = new three.CapsuleGeometry(0.011, 0.03, 4, 10)
     .rotateX(Math.PI / 2)
     .rotateY(mirror * 0.8)
@@ -286,7 +298,10 @@ function paint(geometry: three.BufferGeometry, r: number, g: number, b: number):
 }
 
 /** Draws the name; `letters` is the part of the height that the letters take. */
-function drawLabel({ name, guide, note }: Appearance, color: three.Color): { canvas: HTMLCanvasElement; letters: number } {
+function drawLabel(
+  { name, guide, note }: Appearance,
+  color: three.Color,
+): { canvas: HTMLCanvasElement; letters: number } {
   const font = 44;
   const height = 76;
   const canvas = document.createElement("canvas");

@@ -29,7 +29,13 @@ export class Rings {
       if (!cell.point) return;
       const at = new three.Vector3(cell.point.x, cell.floorY + 0.02, cell.point.z);
       const material = biased(
-        new three.MeshBasicMaterial({ color: CALM, transparent: true, opacity: 0.85, depthWrite: false, side: three.DoubleSide }),
+        new three.MeshBasicMaterial({
+          color: CALM,
+          transparent: true,
+          opacity: 0.85,
+          depthWrite: false,
+          side: three.DoubleSide,
+        }),
       );
       const group = new three.Group();
       group.position.copy(at);

@@ -6,7 +6,7 @@ import { raycast } from "../layer/layer";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
-import { CELL_FADE_MS, type FrameInfo, Stage, STOP_FADE_MS } from "../stage/stage";
+import { CELL_FADE_MS, type FrameInfo, STOP_FADE_MS, Stage } from "../stage/stage";
 import { yawOf } from "../stage/view";
 import type { Vec3 } from "../wire/cube";
 import type { Joint } from "../wire/datagram";

@@ -57,6 +57,8 @@ function differs(a: Posture, b: Posture): boolean {
     return moved > 0.001 || turned > 2e-6;
   };
   const pointed =
-    a.pointer && b.pointer ? Math.hypot(...a.pointer.map((c, i) => c - (b.pointer?.[i] ?? 0))) > 0.01 : a.pointer !== b.pointer;
+    a.pointer && b.pointer
+      ? Math.hypot(...a.pointer.map((c, i) => c - (b.pointer?.[i] ?? 0))) > 0.01
+      : a.pointer !== b.pointer;
   return joint(a.head, b.head) || joint(a.left, b.left) || joint(a.right, b.right) || pointed;
 }

@@ -1,4 +1,6 @@
 // What a headset knows of its session, and how that follows from what the server says. Knows no GPU and no page.
+
+import type { ClockError } from "../clock/now";
 import { nowUs } from "../clock/now";
 import {
   type Commit,
@@ -15,7 +17,6 @@ import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
 import { connectAddress } from "./api";
 import { type Address, type ClientBody, Connection } from "./connection";
-import type { ClockError } from "../clock/now";
 
 export const PROTOCOL_VERSION = 1;
 const CLIENT = "web/0.1.0";
@@ -179,10 +180,7 @@ export class Session {
     const since = (us: number): bigint => BigInt(Math.round(us - change.atUs));
     this.send({
       case: "skew",
-      value: { epoch: change.epoch,
-        appliedUs: since(change.appliedUs),
-        presentedUs: since(change.presentedUs),
-      },
+      value: { epoch: change.epoch, appliedUs: since(change.appliedUs), presentedUs: since(change.presentedUs) },
     });
   }
 
@@ -205,7 +203,8 @@ export class Session {
     if (!request) return;
     this.connection.send({
       case: "hello",
-      value: { protocolVersion: PROTOCOL_VERSION,
+      value: {
+        protocolVersion: PROTOCOL_VERSION,
         code: request.code,
         name: request.name,
         resumeTicket: this.#ticket,

@@ -88,16 +88,33 @@ export class Console {
     this.#end.hidden = !session.leads;
     this.#previous.disabled = !session.leads || now === 0;
     this.#next.disabled = !session.leads || now >= stops.length - 1;
-    const key = JSON.stringify([stops.map((s) => choose(s.title)), now, session.prepared?.stop, session.leads, say("current")]);
+    const key = JSON.stringify([
+      stops.map((s) => choose(s.title)),
+      now,
+      session.prepared?.stop,
+      session.leads,
+      say("current"),
+    ]);
     if (this.#stops.dataset.key === key) return;
     this.#stops.dataset.key = key;
     this.#stops.replaceChildren(
       ...stops.map((stop, index) => {
         const state =
-          index === session.prepared?.stop ? say("preparing") : index === now ? say("current") : index === now + 1 ? say("next") : "";
+          index === session.prepared?.stop
+            ? say("preparing")
+            : index === now
+              ? say("current")
+              : index === now + 1
+                ? say("next")
+                : "";
         const go = make(
           "button",
-          { type: "button", class: "stop", disabled: !session.leads || index === now, onclick: () => session.goToStop(index) },
+          {
+            type: "button",
+            class: "stop",
+            disabled: !session.leads || index === now,
+            onclick: () => session.goToStop(index),
+          },
           make("span", { class: "name" }, choose(stop.title)),
           make("span", { class: "state" }, state),
         );

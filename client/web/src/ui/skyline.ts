@@ -53,7 +53,15 @@ function ridge(base: number, height: number, seed: number, waves: number): strin
   return `${path}L${W} ${H}Z`;
 }
 
-function towers(seed: number, count: number, foot: number, low: number, high: number, color: string, lit: number): string {
+function towers(
+  seed: number,
+  count: number,
+  foot: number,
+  low: number,
+  high: number,
+  color: string,
+  lit: number,
+): string {
   const next = random(seed);
   let shapes = "";
   let lights = "";

@@ -40,12 +40,18 @@ const WORDS = {
     "This browser can not decode the picture (it has no WebCodecs).",
   ],
   noGpu: ["无法使用三维画面（WebGL 2）。", "3D graphics (WebGL 2) are not available."],
-  refusedVersion: ["页面和服务器版本不同，请刷新页面。", "This page and the server have different versions; reload the page."],
+  refusedVersion: [
+    "页面和服务器版本不同，请刷新页面。",
+    "This page and the server have different versions; reload the page.",
+  ],
   refusedCode: ["没有这个同游码，请再看一遍。", "There is no tour with this code; please look again."],
   refusedAttempts: ["试得太多了，请等一分钟。", "Too many attempts; please wait a minute."],
   refusedFull: ["这个团已经满了。", "This group is full."],
   refusedName: ["这个名字不能用，请换一个。", "This name can not be used; choose another."],
-  refusedGrant: ["向导的许可已失效，请回到向导台。", "The guide's permission is no longer valid; go back to the console."],
+  refusedGrant: [
+    "向导的许可已失效，请回到向导台。",
+    "The guide's permission is no longer valid; go back to the console.",
+  ],
   help: [
     "拖动转头 · WASD 挪动 · 点地上的光圈走过去 · 数字键换位置 · R 回正",
     "Drag to look · WASD to lean · click a ring to walk there · number keys change place · R to recentre",

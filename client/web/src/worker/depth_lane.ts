@@ -10,6 +10,7 @@ const MAX_DEPTHS = 12;
 const MAX_ORPHANS = 64;
 
 interface Depth {
+  readonly near: number;
   readonly key: number;
   readonly cube: DepthCube;
   readonly touched: readonly boolean[];
@@ -28,7 +29,12 @@ export class DepthLane {
     if (header.keyframe) {
       const { cube } = readDepth(frame.payload, null);
       this.#keyframes.set(header.tag.set, cube);
-      this.#keep(header.tag.set, { key: header.tag.set, cube, touched: Array.from({ length: FACES }, () => false) });
+      this.#keep(header.tag.set, {
+        near: header.tag.near,
+        key: header.tag.set,
+        cube,
+        touched: Array.from({ length: FACES }, () => false),
+      });
       this.#forgetOld();
       const orphans = this.#orphans.filter((f) => f.header.dependsOn === header.tag.set);
       this.#orphans = this.#orphans.filter((f) => f.header.dependsOn !== header.tag.set);
@@ -42,7 +48,7 @@ export class DepthLane {
       return;
     }
     const { cube, facesTouched } = readDepth(frame.payload, key);
-    this.#keep(header.tag.set, { key: header.dependsOn, cube, touched: facesTouched });
+    this.#keep(header.tag.set, { near: header.tag.near, key: header.dependsOn, cube, touched: facesTouched });
   }
 
   has(set: number): boolean {
@@ -67,11 +73,11 @@ export class DepthLane {
   }
 
   #mesh(depth: Depth, face: number, samples: Uint16Array): FaceMesh {
-    if (depth.touched[face]) return buildFaceMesh(samples, depth.cube.size);
+    if (depth.touched[face]) return buildFaceMesh(samples, depth.cube.size, depth.near);
     const name = `${depth.key}/${face}`;
     const known = this.#keyMeshes.get(name);
     if (known) return known;
-    const mesh = buildFaceMesh(samples, depth.cube.size);
+    const mesh = buildFaceMesh(samples, depth.cube.size, depth.near);
     this.#keyMeshes.set(name, mesh);
     return mesh;
   }

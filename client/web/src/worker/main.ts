@@ -162,7 +162,7 @@ function vantage(key: number): Vantage {
 function transferables(set: DecodedSet): Transferable[] {
   const { picture } = set;
   const depth = set.depth.faces.map((f) => f.samples.buffer);
-  return picture.format === "frame" ? [picture.frame, ...depth] : [picture.y.buffer, ...depth];
+  return picture.format === "frame" ? [picture.frame, ...depth] : [picture.y.buffer, picture.chroma.buffer, ...depth];
 }
 
 /** What arrives damaged is said and skipped; the tour goes on. */

@@ -47,19 +47,23 @@ export type Picture = PlanarPicture | { readonly format: "frame"; readonly frame
 
 /** BT.709, limited range, 4:2:0; the atlas of 3 × 2 faces. */
 export interface PlanarPicture {
-  readonly format: "I420" | "NV12";
+  readonly format: "planes";
   readonly width: number;
   readonly height: number;
   readonly y: Uint8Array<ArrayBuffer>;
-  /** I420: U, then V. NV12: both, interleaved. */
-  readonly chroma: readonly Uint8Array<ArrayBuffer>[];
+  /** U and V, interleaved. */
+  readonly chroma: Uint8Array<ArrayBuffer>;
 }
 
 /** The faces whose depth is not the one that was handed over before for this vantage. */
 export interface DepthUpdate {
   readonly set: number;
   readonly size: number;
-  readonly faces: readonly { readonly face: number; readonly samples: Uint16Array<ArrayBuffer>; readonly mesh: FaceMesh }[];
+  readonly faces: readonly {
+    readonly face: number;
+    readonly samples: Uint16Array<ArrayBuffer>;
+    readonly mesh: FaceMesh;
+  }[];
 }
 
 export interface Stats {

@@ -204,22 +204,29 @@ async function copyPicture(frame: VideoFrame): Promise<Picture> {
   const width = frame.visibleRect?.width ?? frame.codedWidth;
   const height = frame.visibleRect?.height ?? frame.codedHeight;
   if (format !== "I420" && format !== "NV12") return { format: "frame", frame };
-  const half = { width: Math.ceil(width / 2), height: Math.ceil(height / 2) };
-  const lengths =
+  const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+  const luma = width * height;
+  const bytes = new Uint8Array(luma + 2 * w * h);
+  const chromaLayout =
     format === "I420"
-      ? [width * height, half.width * half.height, half.width * half.height]
-      : [width * height, 2 * half.width * half.height];
-  const strides = format === "I420" ? [width, half.width, half.width] : [width, 2 * half.width];
-  const bytes = new Uint8Array(lengths.reduce((a, b) => a + b, 0));
-  let offset = 0;
-  const layout = lengths.map((length, i) => {
-    const plane = { offset, stride: strides[i] ?? width };
-    offset += length;
-    return plane;
-  });
-  await frame.copyTo(bytes, { layout });
+      ? [
+          { offset: luma, stride: w },
+          { offset: luma + w * h, stride: w },
+        ]
+      : [{ offset: luma, stride: 2 * w }];
+  await frame.copyTo(bytes, { layout: [{ offset: 0, stride: width }, ...chromaLayout] });
   frame.close();
-  const planes = lengths.map((length, i) => bytes.subarray(layout[i]?.offset ?? 0, (layout[i]?.offset ?? 0) + length));
-  const [y, ...chroma] = planes;
-  return { format, width, height, y: y ?? bytes, chroma };
+  const planes = bytes.subarray(luma);
+  const chroma = format === "NV12" ? planes.slice() : interleave(planes, w * h);
+  return { format: "planes", width, height, y: bytes.subarray(0, luma), chroma };
+}
+
+/** U and V one after the other become U and V in turns: one texture, one look-up. */
+function interleave(planes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(2 * length);
+  for (let i = 0; i < length; i++) {
+    out[2 * i] = planes[i] ?? 0;
+    out[2 * i + 1] = planes[length + i] ?? 0;
+  }
+  return out;
 }

@@ -33,7 +33,12 @@ export class Arc {
 
   /** From a hand to a place, or some way ahead where there is none. */
   show(from: three.Vector3, direction: three.Vector3, to: three.Vector3 | null, eye: three.Vector3): void {
-    const end = to ?? from.clone().addScaledVector(direction, 3).setY(from.y - 1.2);
+    const end =
+      to ??
+      from
+        .clone()
+        .addScaledVector(direction, 3)
+        .setY(from.y - 1.2);
     const middle = from.clone().lerp(end, 0.5);
     middle.y = Math.max(from.y, end.y) + 0.18 * from.distanceTo(end);
     const curve = new three.QuadraticBezierCurve3(from, middle, end);
