@@ -70,10 +70,6 @@ struct Frame {
     grid: vec4<f32>,
     // Cells along x, cells along z, width and height of the target.
     sizes: vec4<u32>,
-    // Corner of the sky-visibility volume; w = 1 where there is one.
-    probe_origin: vec4<f32>,
-    // One over the volume's size along each axis.
-    probe_scale: vec4<f32>,
 }
 
 const PART_MIRRORED: u32 = 1u;

@@ -112,8 +112,8 @@ fn ambient_irradiance_over_pi(n: vec3<f32>) -> vec3<f32> {
     return max(c, vec3(0.0));
 }
 
-// The sky's diffuse light and its rough reflection; `open` is how much of the sky is not hidden.
-fn sky_light(s: Surface, open: f32) -> vec3<f32> {
+// The sky's diffuse light and its rough reflection.
+fn sky_light(s: Surface) -> vec3<f32> {
     let diffuse = ambient_irradiance_over_pi(s.normal) * s.diffuse;
     let nv = max(dot(s.normal, s.to_eye), 0.0);
     let mirrored = reflect(-s.to_eye, s.normal);
@@ -124,5 +124,5 @@ fn sky_light(s: Surface, open: f32) -> vec3<f32> {
     let r = s.roughness * vec4(-1.0, -0.0275, -0.572, 0.022) + vec4(1.0, 0.0425, 1.04, -0.04);
     let a004 = min(r.x * r.x, exp2(-9.28 * nv)) * r.x + r.y;
     let fab = vec2(-1.04, 1.04) * a004 + r.zw;
-    return (diffuse + radiance * (s.f0 * fab.x + fab.y) * open) * open;
+    return diffuse + radiance * (s.f0 * fab.x + fab.y);
 }

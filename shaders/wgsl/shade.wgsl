@@ -5,8 +5,6 @@
 @group(2) @binding(6) var<storage, read_write> nv12: array<u32>;
 // Two u16 of 65535 * near / z a word, view after view.
 @group(2) @binding(7) var<storage, read_write> depths: array<u32>;
-@group(2) @binding(8) var probes: texture_3d<f32>;
-@group(2) @binding(9) var probe_sampler: sampler;
 
 // Where a ray meets a triangle is a ratio of dot products with the ray: u = cu.d / cn.d, v = cv.d / cn.d, and with a
 // ray whose component along the view's axis is 1, 1 / z = cn.d / plane.
@@ -93,16 +91,6 @@ fn world_from_part_direction(part: u32, v: vec3<f32>) -> vec3<f32> {
 fn through_haze(c: vec3<f32>, d: vec3<f32>, distance: f32) -> vec3<f32> {
     let toward = normalize(vec3(d.x, max(d.y, 0.03), d.z));
     return mix(sky_gradient(toward), c, exp(-frame.haze_per_m * distance));
-}
-
-// How much of the sky is open above a point, from the scene's visibility volume.
-fn openness(point: vec3<f32>, n: vec3<f32>) -> f32 {
-    if frame.probe_origin.w == 0.0 {
-        return 1.0;
-    }
-    let at = (point + n * 0.6 - frame.probe_origin.xyz) * frame.probe_scale.xyz;
-    let probe = textureSampleLevel(probes, probe_sampler, clamp(at, vec3(0.0), vec3(1.0)), 0.0);
-    return clamp(probe.x + dot(probe.yzw * 2.0 - 1.0, n), 0.04, 1.0);
 }
 
 // rgb = light at the eye, times the exposure; or, with w = 1, linear colour that is shown as it is.
@@ -193,7 +181,7 @@ fn shade(t: Triangle, ray: Ray) -> vec4<f32> {
             light += frame.sun.rgb * (visible * reflect_light(s, frame.to_sun.xyz));
         }
     }
-    light += sky_light(s, openness(s.point, s.facing));
+    light += sky_light(s);
     if frame.lamps > 0.0 {
         light += lamp_light(s);
     }

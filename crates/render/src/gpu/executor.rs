@@ -43,7 +43,6 @@ pub struct Executor {
     scenes: Vec<GpuScene>,
     targets: BTreeMap<(u32, u32), Target>,
     vantages: BTreeMap<VantageId, Vantage>,
-    no_probes: wgpu::TextureView,
     /// Counts submissions, to know which vantage was drawn longest ago.
     submissions: u64,
 }
@@ -114,8 +113,7 @@ impl Executor {
     pub fn new(config: Config) -> Result<Self> {
         let gpu = Gpu::new(config.adapter)?;
         tracing::info!(adapter = %gpu.adapter, "renderer");
-        let (pipelines, no_probes) =
-            gpu.guarded("compiling pipelines", || Ok((Pipelines::new(&gpu), no_probes(&gpu))))?;
+        let pipelines = gpu.guarded("compiling pipelines", || Ok(Pipelines::new(&gpu)))?;
         let largest_image = match config.largest_image {
             0 if gpu.software => 512,
             0 => 1024,
@@ -129,7 +127,6 @@ impl Executor {
             scenes: Vec::new(),
             targets: BTreeMap::new(),
             vantages: BTreeMap::new(),
-            no_probes,
             submissions: 0,
         })
     }
@@ -289,16 +286,7 @@ impl Executor {
             }
             gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
             raster(pipelines, encoder, target, kept, prepared, gpu_scene, vantage)?;
-            shade(
-                gpu,
-                pipelines,
-                encoder,
-                target,
-                kept,
-                gpu_scene,
-                vantage,
-                &self.no_probes,
-            );
+            shade(gpu, pipelines, encoder, target, kept, gpu_scene, vantage);
             Ok(Pending {
                 frame: empty_frame(plan, vantage, ambient_sh),
                 with_depth: vantage.depth,
@@ -395,10 +383,6 @@ fn raster(
     Ok(())
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one private call; each is another thing that is bound"
-)]
 fn shade(
     gpu: &Gpu,
     pipelines: &Pipelines,
@@ -407,7 +391,6 @@ fn shade(
     kept: &Vantage,
     scene: &GpuScene,
     vantage: &VantagePlan,
-    probes: &wgpu::TextureView,
 ) {
     use wgpu::BindingResource::{Sampler, TextureView};
     let resources = vec![
@@ -419,8 +402,6 @@ fn shade(
         scene.lamps.cells.as_entire_binding(),
         target.nv12.as_entire_binding(),
         target.depths.as_entire_binding(),
-        TextureView(probes),
-        Sampler(&pipelines.clamp_sampler),
     ];
     let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
     let size = vantage.views.first().map_or(glam::UVec2::ZERO, |v| v.view.size);
@@ -490,23 +471,4 @@ fn read(buffer: &Buffer) -> Result<Vec<u8>> {
     drop(range);
     buffer.unmap();
     Ok(bytes)
-}
-
-/// What is bound where a scene has no visibility volume.
-fn no_probes(gpu: &Gpu) -> wgpu::TextureView {
-    let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
-        label: Some("no probes"),
-        size: wgpu::Extent3d {
-            width: 1,
-            height: 1,
-            depth_or_array_layers: 1,
-        },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D3,
-        format: wgpu::TextureFormat::Rgba8Unorm,
-        usage: wgpu::TextureUsages::TEXTURE_BINDING,
-        view_formats: &[],
-    });
-    texture.create_view(&wgpu::TextureViewDescriptor::default())
 }

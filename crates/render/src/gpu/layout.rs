@@ -72,8 +72,6 @@ pub(crate) struct Frame {
     pub(crate) shadow_texels: Vec4,
     pub(crate) grid: Vec4,
     pub(crate) sizes: UVec4,
-    pub(crate) probe_origin: Vec4,
-    pub(crate) probe_scale: Vec4,
 }
 
 /// `ShadowView` of `shadow.wgsl`.
@@ -172,9 +170,7 @@ mod tests {
                 shadow_far,
                 shadow_texels,
                 grid,
-                sizes,
-                probe_origin,
-                probe_scale
+                sizes
             );
         }
         check!(structs(Shader::Shade), "Lamp", crate::Lamp, position, color, direction);

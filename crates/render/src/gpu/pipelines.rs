@@ -34,7 +34,6 @@ pub(crate) struct Pipelines {
     pub(crate) shade: wgpu::ComputePipeline,
     repeat_sampler: wgpu::Sampler,
     pub(crate) shadow_sampler: wgpu::Sampler,
-    pub(crate) clamp_sampler: wgpu::Sampler,
 }
 
 /// Which raster pipeline draws a part.
@@ -103,6 +102,7 @@ impl Pipelines {
                 address_mode_v: AddressMode::Repeat,
                 mag_filter: FilterMode::Linear,
                 min_filter: FilterMode::Linear,
+                // A second level costs a software driver a tenth of the picture's time.
                 mipmap_filter: if gpu.software {
                     MipmapFilterMode::Nearest
                 } else {
@@ -115,12 +115,6 @@ impl Pipelines {
                 mag_filter: FilterMode::Linear,
                 min_filter: FilterMode::Linear,
                 compare: Some(CompareFunction::LessEqual),
-                ..SamplerDescriptor::default()
-            }),
-            clamp_sampler: gpu.device.create_sampler(&SamplerDescriptor {
-                label: Some("clamp"),
-                mag_filter: FilterMode::Linear,
-                min_filter: FilterMode::Linear,
                 ..SamplerDescriptor::default()
             }),
         }
@@ -185,7 +179,6 @@ fn scene_layout(gpu: &Gpu) -> BindGroupLayout {
 fn shade_layout(gpu: &Gpu) -> BindGroupLayout {
     let read = BufferBindingType::Storage { read_only: true };
     let write = BufferBindingType::Storage { read_only: false };
-    let float = TextureSampleType::Float { filterable: true };
     let entries = [
         texture(0, TextureSampleType::Uint, TextureViewDimension::D2, true),
         texture(1, TextureSampleType::Depth, TextureViewDimension::D2, false),
@@ -195,8 +188,6 @@ fn shade_layout(gpu: &Gpu) -> BindGroupLayout {
         buffer(5, read),
         buffer(6, write),
         buffer(7, write),
-        texture(8, float, TextureViewDimension::D3, false),
-        entry(9, BindingType::Sampler(SamplerBindingType::Filtering)),
     ]
     .map(|e| BindGroupLayoutEntry {
         visibility: ShaderStages::COMPUTE,

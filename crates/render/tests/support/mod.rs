@@ -1,5 +1,11 @@
 //! Small scenes made of code, and pictures of them.
-#![allow(dead_code, unreachable_pub, reason = "each user takes what it needs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "each user takes what it needs; colours are clamped by construction"
+)]
 
 use glam::{Quat, Vec2, Vec3};
 use tongyou_protocol::{TourTime, VantageId};
