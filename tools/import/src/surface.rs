@@ -51,7 +51,7 @@ pub(crate) fn scene(
         })
         .collect();
     let mesh = DelaunayTriangulation::<Corner>::bulk_load(corners).map_err(|e| fault(e.to_string()))?;
-    let positions: Vec<Vec3> = points.iter().map(|p| to_scene(p)).collect();
+    let positions: Vec<Vec3> = points.iter().map(to_scene).collect();
     let longest = LONGEST_CELLS * cell_m.max(0.5);
     let mut triangles: Vec<[usize; 3]> = Vec::new();
     for face in mesh.inner_faces() {

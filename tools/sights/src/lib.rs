@@ -12,8 +12,11 @@ mod textures;
 pub use jiefangbei::CLOCK_START_S;
 use tongyou_scene::{Error, Scene};
 
+/// Makes a scene.
+pub type Make = fn() -> Result<Scene, Error>;
+
 /// Every scene: its name, which is its file's name too, and what makes it.
-pub const SCENES: [(&str, fn() -> Result<Scene, Error>); 1] = [("jiefangbei", jiefangbei::scene)];
+pub const SCENES: [(&str, Make); 1] = [("jiefangbei", jiefangbei::scene)];
 
 /// What a scene costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -247,7 +247,7 @@ pub(crate) fn shops(glow: bool) -> Image {
         let shop = floor_index(u * 3.0);
         let x = (u * 3.0).fract();
         let pane = (x * 4.0).fract();
-        let frame = v < 0.06 || v > 0.93 || x < 0.03 || x > 0.97 || pane < 0.02 || pane > 0.98;
+        let frame = !((0.06..=0.93).contains(&v) && (0.03..=0.97).contains(&x) && (0.02..=0.98).contains(&pane));
         let door = (1..2).contains(&floor_index(x * 4.0)) && v > 0.15;
         if frame || (door && (pane - 0.5).abs() < 0.015) {
             return if glow {
@@ -271,7 +271,7 @@ pub(crate) fn shops(glow: bool) -> Image {
                 [0.92, 0.80, 0.42],
                 [0.45, 0.66, 0.42],
             ];
-            tints[(goods * 399.0) as usize % 4]
+            tints[floor_index(goods * 399.0).unsigned_abs() as usize % 4]
         } else {
             hue
         };
@@ -286,7 +286,7 @@ pub(crate) fn leaves() -> Image {
         let mut color = [0.30, 0.40, 0.16, 0.0];
         for i in 0..46 {
             let (cx, cy) = (0.12 + 0.76 * hash(71, i, 0), 0.12 + 0.76 * hash(72, i, 0));
-            let angle = hash(73, i, 0) * 6.28;
+            let angle = hash(73, i, 0) * std::f32::consts::TAU;
             let (dx, dy) = (u - cx, v - cy);
             let (along, across) = (dx * angle.cos() + dy * angle.sin(), dy * angle.cos() - dx * angle.sin());
             let edge = 1.0 - (along / 0.085).powi(2) - (across / 0.034).powi(2);

@@ -27,6 +27,7 @@ pub(super) fn build(b: &mut Builder, p: &Palette, turn: Quat) {
         }
         benches(b, p);
         banners(b, p);
+        lanterns(b, p);
         for (x, z, yaw) in [(-27.5, 9.5, 0.4), (27.5, -9.5, 0.4 + PI)] {
             b.within(
                 Mat4::from_rotation_translation(Quat::from_rotation_y(yaw), Vec3::new(x, 0.0, z)),
@@ -145,6 +146,12 @@ fn floodlights(b: &mut Builder, turn: Quat) {
             light,
         );
     }
+    // A soft wash over the reliefs.
+    for i in 0..8 {
+        let angle = (i as f32 + 0.5) * FRAC_PI_4;
+        let at = turn * Vec3::new(angle.sin() * 7.4, 1.5, angle.cos() * 7.4);
+        b.lamp(&format!("plinth-light-{i}"), at, WARM, 7.0, 8.0);
+    }
     let screen = turn * Vec3::new(23.0, 19.0, -21.0);
     b.lamp("screen-light", screen, Vec3::new(1.0, 0.45, 0.42), 160.0, 40.0);
 }
@@ -211,6 +218,55 @@ fn banners(b: &mut Builder, p: &Palette) {
             }
         });
     }
+}
+
+/// Strings of red lanterns across the streets.
+fn lanterns(b: &mut Builder, p: &Palette) {
+    for quarter in 0..4 {
+        let half = if quarter % 2 == 0 { STREET_NS } else { STREET_EW } - 0.4;
+        b.within(Mat4::from_rotation_y(quarter as f32 * FRAC_PI_2), |b| {
+            for z in [45.0, 56.0, 67.0] {
+                let count = 11;
+                let wire = |k: i32| {
+                    let t = k as f32 / (count + 1) as f32 * 2.0 - 1.0;
+                    Vec3::new(t * half, 8.6 + 1.7 * t * t, z)
+                };
+                for k in 0..=count {
+                    b.bar(p.dark_metal, wire(k), wire(k + 1), 0.02, 4);
+                }
+                for k in 1..=count {
+                    b.within(Mat4::from_translation(wire(k) - Vec3::Y * 0.75), |b| lantern(b, p));
+                }
+            }
+        });
+    }
+}
+
+fn lantern(b: &mut Builder, p: &Palette) {
+    let belly: Vec<(f32, f32)> = (0..=6)
+        .map(|k| {
+            let angle = (k as f32 / 6.0 - 0.5) * 2.3;
+            (0.36 * angle.cos(), 0.29 * angle.sin())
+        })
+        .collect();
+    b.lathe(p.lantern, &belly, 12, true, METRE);
+    for y in [-0.33, 0.26] {
+        b.lathe(
+            p.bronze,
+            &[(0.15, y), (0.15, y + 0.07), (0.0, y + 0.075)],
+            8,
+            true,
+            METRE,
+        );
+    }
+    b.bar(p.red, Vec3::new(0.0, -0.72, 0.0), Vec3::new(0.0, -0.33, 0.0), 0.035, 5);
+    b.bar(
+        p.dark_metal,
+        Vec3::new(0.0, 0.33, 0.0),
+        Vec3::new(0.0, 0.75, 0.0),
+        0.012,
+        4,
+    );
 }
 
 fn banner(b: &mut Builder, p: &Palette, side: f32) {

@@ -29,6 +29,7 @@ pub(super) struct Palette {
     pub(super) plain: Paint,
     pub(super) red: Paint,
     pub(super) globe: Paint,
+    pub(super) lantern: Paint,
     pub(super) glow_warm: Paint,
     pub(super) glow_cool: Paint,
     pub(super) shops: Paint,
@@ -194,6 +195,10 @@ impl Palette {
             plain: b.material(plain("paint", [1.0; 3], 0.6)),
             red: b.material(plain("red-lacquer", [0.48, 0.025, 0.02], 0.5)),
             globe: b.material(glow("globe", [9.0, 6.4, 3.4])),
+            lantern: b.material(Material {
+                emissive: Vec3::new(2.4, 0.26, 0.10),
+                ..plain("lantern", [0.62, 0.03, 0.02], 0.6)
+            }),
             glow_warm: b.material(glow("glow-warm", [2.6, 1.5, 0.6])),
             glow_cool: b.material(glow("glow-cool", [0.6, 1.3, 2.6])),
             shops: b.material(Material {

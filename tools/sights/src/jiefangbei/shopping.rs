@@ -294,8 +294,11 @@ fn skin(b: &mut Builder, p: &Palette, style: Style, length: f32, top: f32, chamf
     }
 }
 
+/// Draws a flat skin: material, tile, bottom, top, distance from the wall.
+type Flat<'a> = dyn Fn(&mut Builder, Paint, Tile, f32, f32, f32) + 'a;
+
 /// Red beams laid over each other, their ends standing out.
-fn beams(b: &mut Builder, p: &Palette, length: f32, top: f32, flat: &dyn Fn(&mut Builder, Paint, Tile, f32, f32, f32)) {
+fn beams(b: &mut Builder, p: &Palette, length: f32, top: f32, flat: &Flat) {
     flat(b, p.facades[4], FACADE_M[4], SHOP_TOP, top, 0.0);
     let mut random = Random::new(length.to_bits() ^ 5);
     let mut y = SHOP_TOP + 1.2;
@@ -357,7 +360,7 @@ fn signs(b: &mut Builder, p: &Palette, length: f32, seed: usize) {
     let mut index = seed * 5;
     while i < count {
         let middle = (i + 0.5) / count * length;
-        let high = if index % 3 == 0 { 1.15 } else { 0.85 };
+        let high = if index.is_multiple_of(3) { 1.15 } else { 0.85 };
         sign(b, p, index, Vec3::new(middle, SHOP_TOP + 0.12, 1.1), high);
         index += 7;
         i += 1.0;
