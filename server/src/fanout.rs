@@ -1,6 +1,6 @@
 //! Who is sent which frames: one group cache per vantage, one sender per vantage and subscriber.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tongyou_protocol::datagram::Feedback;
@@ -23,6 +23,8 @@ pub(crate) struct Fanout {
     /// Which sender a frame in flight on a link belongs to, and its number there.
     in_flight: BTreeMap<LinkId, BTreeMap<u64, (Key, FrameId)>>,
     next_frame: u64,
+    /// Vantages of which somebody needs a new group.
+    stale: BTreeSet<Key>,
 }
 
 struct Vantage {
@@ -38,6 +40,7 @@ impl Fanout {
             vantages: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_frame: 1,
+            stale: BTreeSet::new(),
         }
     }
 
@@ -51,25 +54,44 @@ impl Fanout {
                     .map(|v| ((t.session, v.vantage), v.viewers.as_slice()))
             })
             .collect();
-        self.vantages.retain(|key, _| wanted.contains_key(key));
-        for (key, viewers) in wanted {
-            let vantage = self.vantages.entry(key).or_insert_with(|| Vantage {
-                cache: GroupCache::default(),
-                senders: BTreeMap::new(),
-                controller: Controller::new(self.adapt.clone()),
-            });
+        for (key, viewers) in &wanted {
+            let mut vantage = self.vantages.remove(key).unwrap_or_else(|| self.new_vantage(key.0));
             vantage.senders.retain(|link, _| viewers.contains(link));
-            for link in viewers {
+            for link in *viewers {
                 vantage.senders.entry(*link).or_insert_with(|| {
                     let config = send::Config {
                         adapt: self.adapt.clone(),
                         ..send::Config::default()
                     };
                     let mut sender = Sender::new(config);
+                    // The path is the same as to the vantage before: what was learnt of it stays.
+                    if let Some(old) = self.vantages.values().find_map(|v| v.senders.get(link)) {
+                        sender.inherit(old);
+                    }
                     sender.subscribe(now, &vantage.cache);
                     sender
                 });
             }
+            self.vantages.insert(*key, vantage);
+        }
+        self.vantages.retain(|key, _| wanted.contains_key(key));
+    }
+
+    /// A vantage that starts at the quality which the session's people have now.
+    fn new_vantage(&self, session: SessionKey) -> Vantage {
+        let known = self
+            .vantages
+            .iter()
+            .filter(|(key, _)| key.0 == session)
+            .map(|(_, v)| v.controller.quality());
+        let start_bps = known.map(|q| q.bitrate_bps).min().unwrap_or(self.adapt.start_bps);
+        Vantage {
+            cache: GroupCache::default(),
+            senders: BTreeMap::new(),
+            controller: Controller::new(adapt::Config {
+                start_bps,
+                ..self.adapt.clone()
+            }),
         }
     }
 
@@ -123,6 +145,8 @@ impl Fanout {
                 let Some(handle) = links.get(link) else { continue };
                 if sender.needs_group(now) {
                     sender.subscribe(now, &vantage.cache);
+                    // In a still scene no new group would come by itself.
+                    self.stale.insert(*key);
                 }
                 while let Some(next) = sender.poll(now) {
                     let id = self.next_frame;
@@ -142,6 +166,11 @@ impl Fanout {
                 }
             }
         }
+    }
+
+    /// The vantages that must be drawn anew although nothing moves in them, since the last call.
+    pub(crate) fn take_stale(&mut self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.stale)
     }
 
     /// How each vantage should be rendered and coded.

@@ -42,12 +42,19 @@ struct SlotState {
 pub(crate) struct Wanted {
     pub(crate) ticks: Vec<Tick>,
     pub(crate) quality: BTreeMap<Key, Quality>,
+    /// To be drawn even if nothing moves.
+    pub(crate) stale: BTreeSet<Key>,
 }
 
 impl Slot {
     /// Replaces what is wanted.
-    pub(crate) fn put(&self, wanted: Wanted) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).wanted = Some(wanted);
+    pub(crate) fn put(&self, mut wanted: Wanted) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = state.wanted.take() {
+            wanted.stale.extend(old.stale);
+        }
+        state.wanted = Some(wanted);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -133,7 +140,7 @@ impl Renderer {
             for tick in &wanted.ticks {
                 let stops: BTreeSet<usize> = tick.vantages.iter().map(|v| v.stop).collect();
                 for stop in stops {
-                    if let Err(e) = self.draw(tick, stop, &wanted.quality, jobs) {
+                    if let Err(e) = self.draw(tick, stop, &wanted, jobs) {
                         error!("session {}, stop {stop} is not drawn: {e:#}", tick.code);
                     }
                 }
@@ -142,13 +149,8 @@ impl Renderer {
         }
     }
 
-    fn draw(
-        &mut self,
-        tick: &Tick,
-        stop: usize,
-        quality: &BTreeMap<Key, Quality>,
-        jobs: &SyncSender<Job>,
-    ) -> anyhow::Result<()> {
+    fn draw(&mut self, tick: &Tick, stop: usize, wanted: &Wanted, jobs: &SyncSender<Job>) -> anyhow::Result<()> {
+        let quality = &wanted.quality;
         let now = self.clock.now();
         let tour_time = TourTime::at(now, tick.tour_zero);
         let Some(place) = tick.tour.stops.get(stop) else {

@@ -79,7 +79,8 @@ impl Tick {
         self.fanout.sync(now, &ticks);
         self.fanout.send(now, &self.links);
         let quality = self.fanout.quality(now);
-        self.slot.put(Wanted { ticks, quality });
+        let stale = self.fanout.take_stale();
+        self.slot.put(Wanted { ticks, quality, stale });
         while let Some((link, _)) = self.closing.iter().find(|(_, c)| c.at <= now).map(|(l, c)| (*l, c.at)) {
             self.close_now(link);
         }

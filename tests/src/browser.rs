@@ -1,0 +1,1 @@
+//! Drives headless Chromium through the scripts in `client/web/e2e`.

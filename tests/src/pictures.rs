@@ -1,0 +1,1 @@
+//! Pictures: read, rendered directly, compared with FLIP.

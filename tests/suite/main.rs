@@ -1,0 +1,13 @@
+//! Tests of the whole line: real server processes, real QUIC, a real browser, compared pictures.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured"
+)]
+
+mod browser;
+mod capacity;
+mod hostile;
+mod peers;
+mod sessions;
+mod togetherness;
