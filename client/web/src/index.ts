@@ -52,10 +52,14 @@ form.addEventListener("submit", (event) => {
 
 function submit(): void {
   const shown = parseCode(tidyCode(code.value));
-  if (!shown) return fail(say("badCode"), code);
   const called = name.value.trim().replace(/\s+/gu, " ");
-  if (called.length === 0 || [...called].length > 24) return fail(say("badName"), name);
-  if (missing) return fail(say(missing));
+  if (!shown) fail(say("badCode"), code);
+  else if (called.length === 0 || [...called].length > 24) fail(say("badName"), name);
+  else if (missing) fail(say(missing));
+  else join(shown, called);
+}
+
+function join(shown: string, called: string): void {
   try {
     localStorage.setItem("tongyou.name", called);
   } catch {

@@ -202,12 +202,11 @@ export class Layer {
 
   #show(tag: Tag, picture: Picture): void {
     [this.#front, this.#back] = [this.#back, this.#front];
-    const u = this.#shared as Record<string, { value: unknown }>;
-    const set = (name: string, value: unknown): void => {
-      const uniform = u[name];
-      if (uniform) uniform.value = value;
+    const set = (uniform: string, value: unknown): void => {
+      const found = this.#shared[uniform];
+      if (found) found.value = value;
     };
-    (u.point?.value as three.Vector3).set(...tag.point);
+    set("point", new three.Vector3(...tag.point));
     set("depthScale", 65_535 * tag.near);
     set("halfTangent", tag.halfTangent);
     set("format", picture.format === "frame" ? 1 : 0);

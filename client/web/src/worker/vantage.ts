@@ -89,7 +89,7 @@ export class Vantage {
 
   #feed(frame: Frame): void {
     const { header } = frame;
-    if (!this.#decoder || this.#decoder.state !== "configured") {
+    if (this.#decoder?.state !== "configured") {
       if (!header.keyframe || !this.#configure(frame)) return;
     }
     this.#headers.set(header.tag.set, header);
