@@ -1,5 +1,6 @@
-//! Draws panoramas of a square made of code and prints what a set costs, as JSON. With a folder as argument it also
-//! writes the pictures there.
+//! Draws panoramas of a square made of code (or of the GLB that `SCENE` names) and prints what a set costs, as JSON.
+//! With a folder as argument it also writes the pictures there. `DETAIL` and `RUNS` are the square's fineness and the
+//! number of timed sets.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -24,7 +25,10 @@ fn main() {
     let folder = std::env::args().nth(1).map(PathBuf::from);
     let detail: u32 = std::env::var("DETAIL").map_or(12, |v| v.parse().unwrap());
     let runs: u32 = std::env::var("RUNS").map_or(5, |v| v.parse().unwrap());
-    let scene = support::square(detail);
+    let scene = match std::env::var("SCENE") {
+        Ok(path) => tongyou_scene::load_glb(path.as_ref(), &tongyou_scene::Limits::default()).unwrap(),
+        Err(_) => support::square(detail),
+    };
     let triangles: usize = scene
         .nodes
         .iter()
@@ -49,7 +53,7 @@ fn main() {
         let frame = executor.execute(&first_plan).unwrap().remove(0);
         let depth = frame.depth.as_ref().unwrap();
         let covered = depth.iter().filter(|d| **d > 0).count() as f64 / depth.len() as f64;
-        assert!((0.6..0.95).contains(&covered), "{covered} of the picture is not sky");
+        assert!((0.3..0.99).contains(&covered), "{covered} of the picture is not sky");
         if let Some(folder) = &folder {
             support::write_png(
                 &folder.join(format!("{name}.png")),
@@ -72,9 +76,10 @@ fn main() {
             assert_eq!(executor.execute(&p).unwrap()[0].nv12, frame.nv12);
         }
         println!(
-            "{{\"adapter\":\"{}\",\"scene\":\"square\",\"light\":\"{name}\",\"triangles\":{triangles},\"covered\":{covered:.3},\
+            "{{\"adapter\":\"{}\",\"scene\":\"{}\",\"light\":\"{name}\",\"triangles\":{triangles},\"covered\":{covered:.3},\
              \"wall_ms_per_set\":{:.1},\"cpu_ms_per_set\":{:.1}}}",
             executor.adapter(),
+            scene.name,
             start.elapsed().as_secs_f64() * 1e3 / f64::from(runs),
             (cpu_s() - cpu) * 1e3 / f64::from(runs),
         );
