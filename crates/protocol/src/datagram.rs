@@ -14,8 +14,8 @@ const POSE: u8 = 3;
 const AVATARS: u8 = 4;
 const FEEDBACK: u8 = 5;
 
-/// Metres of one position step. Positions reach ±32.767 m from the stop's pose origin.
-pub const POSITION_STEP_M: f32 = 0.001;
+/// Metres of one position step. Positions reach ±65.5 m from the stop's pose origin.
+pub const POSITION_STEP_M: f32 = 0.002;
 /// Metres of one pointer step. Pointers reach ±655 m from the stop's pose origin.
 pub const POINTER_STEP_M: f32 = 0.02;
 

@@ -115,7 +115,7 @@ fn start_people(programs: &mut Programs, ready: &Path) -> Result<()> {
             "1",
             "--guide-grant",
             &grant,
-            "--tour-interval-s",
+            "--tour-interval",
             "45",
         ]),
     )?;

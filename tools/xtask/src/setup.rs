@@ -75,7 +75,7 @@ pub(crate) fn for_testing() -> Result<Tools> {
     {
         missing.push("chromium");
     }
-    if !output("fc-list", &[":lang=zh"]).is_some_and(|fonts| !fonts.is_empty()) {
+    if output("fc-list", &[":lang=zh"]).is_none_or(|fonts| fonts.is_empty()) {
         missing.extend(["fontconfig", "fonts-noto-cjk"]);
     }
     install(&missing)?;
@@ -205,8 +205,8 @@ fn has_vulkan_driver() -> bool {
         "/etc/vulkan/icd.d",
         "/usr/local/share/vulkan/icd.d",
     ];
-    let announced = |folder: &&str| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    folders.iter().any(|f| announced(&f)) || std::env::var_os("VK_DRIVER_FILES").is_some()
+    let announced = |folder: &str| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    folders.iter().any(|f| announced(f)) || std::env::var_os("VK_DRIVER_FILES").is_some()
 }
 
 fn has_library(name: &str) -> bool {

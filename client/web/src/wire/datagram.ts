@@ -5,7 +5,7 @@ import { Reader, Writer } from "./reader";
 /** The largest datagram that is sent. */
 export const MAX_BYTES = 1150;
 /** Metres of one position step; positions reach ±32.767 m from the stop's pose origin. */
-export const POSITION_STEP_M = 0.001;
+export const POSITION_STEP_M = 0.002;
 /** Metres of one pointer step; pointers reach ±655 m from the stop's pose origin. */
 export const POINTER_STEP_M = 0.02;
 
