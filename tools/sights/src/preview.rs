@@ -25,11 +25,11 @@ pub(crate) struct Options {
     #[arg(long)]
     cell: Option<String>,
     /// Stand here instead of at a cell: x,y,z in metres
-    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, num_args = 3)]
-    eye: Option<Vec<f32>>,
+    #[arg(long, value_parser = point, allow_hyphen_values = true)]
+    eye: Option<Vec3>,
     /// Look at this point instead of the stop's sight: x,y,z in metres
-    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, num_args = 3)]
-    look_at: Option<Vec<f32>>,
+    #[arg(long, value_parser = point, allow_hyphen_values = true)]
+    look_at: Option<Vec3>,
     /// Tour time in seconds
     #[arg(long, default_value_t = 0.0)]
     time: f64,
@@ -59,8 +59,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .ok_or_else(|| anyhow!("stop {:?} has no cell {id:?}", stop.id))?,
         None => stop.cells.first().context("the stop has no cells")?,
     };
-    let eye = options.eye.as_deref().map_or(Vec3::from(cell.eye), Vec3::from_slice);
-    let look_at = options.look_at.as_deref().map_or(stop.look_at(), Vec3::from_slice);
+    let eye = options.eye.unwrap_or(Vec3::from(cell.eye));
+    let look_at = options.look_at.unwrap_or(stop.look_at());
     let size = options
         .size
         .split_once('x')
@@ -108,6 +108,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
+}
+
+/// Reads `x,y,z`.
+fn point(text: &str) -> Result<Vec3, String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|n| n.trim().parse::<f32>()).collect();
+    match numbers.as_deref() {
+        Ok([x, y, z]) => Ok(Vec3::new(*x, *y, *z)),
+        _ => Err("expected three numbers like 1.5,1.6,-20".to_owned()),
+    }
 }
 
 /// A camera that looks along a direction, upright.
