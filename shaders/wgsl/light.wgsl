@@ -70,6 +70,19 @@ fn sun_visibility(point: vec3<f32>, facing: vec3<f32>) -> f32 {
     return textureSampleCompareLevel(shadow_far, shadow_sampler, at.xy * vec2(0.5, -0.5) + 0.5, at.z);
 }
 
+fn one_lamp(s: Surface, lamp: Lamp) -> vec3<f32> {
+    let to_lamp = lamp.position.xyz - s.point;
+    let d2 = max(dot(to_lamp, to_lamp), 1e-6);
+    let reach = d2 * lamp.position.w;
+    let far = lamp.position.w == 0.0;
+    let direction = select(to_lamp * inverseSqrt(d2), -lamp.direction.xyz, far);
+    let window = max(1.0 - reach * reach, 0.0);
+    let cone = clamp(lamp.color.w * dot(direction, -lamp.direction.xyz) + lamp.direction.w, 0.0, 1.0);
+    // A lamp has a size: closer than 10 cm it grows no brighter.
+    let strength = select(window * window * cone * cone / max(d2, 0.01), 1.0, far);
+    return lamp.color.rgb * (strength * reflect_light(s, direction));
+}
+
 fn lamp_light(s: Surface) -> vec3<f32> {
     let cell = vec2<i32>(floor((s.point.xz - frame.grid.xy) * frame.grid.z));
     var index = frame.sizes.x * frame.sizes.y;
@@ -80,25 +93,15 @@ fn lamp_light(s: Surface) -> vec3<f32> {
     let start = list >> 8u;
     let end = start + (list & 0xffu);
     var sum = vec3(0.0);
-    for (var i = start; i < end; i++) {
-        let lamp = lamps[lamp_cells[i]];
-        if lamp.position.w == 0.0 {
-            sum += lamp.color.rgb * reflect_light(s, -lamp.direction.xyz);
-            continue;
+    var i = start;
+    // The condition stands at the end, see cs_shade.
+    loop {
+        if i < end {
+            sum += one_lamp(s, lamps[lamp_cells[i]]);
         }
-        let to_lamp = lamp.position.xyz - s.point;
-        let d2 = dot(to_lamp, to_lamp);
-        let reach = d2 * lamp.position.w;
-        if reach >= 1.0 {
-            continue;
-        }
-        let direction = to_lamp * inverseSqrt(max(d2, 1e-6));
-        let window = 1.0 - reach * reach;
-        let cone = clamp(lamp.color.w * dot(direction, -lamp.direction.xyz) + lamp.direction.w, 0.0, 1.0);
-        // A lamp has a size: closer than 10 cm it grows no brighter.
-        let strength = window * window * cone * cone / max(d2, 0.01);
-        if strength > 0.0 {
-            sum += lamp.color.rgb * (strength * reflect_light(s, direction));
+        i++;
+        continuing {
+            break if i >= end;
         }
     }
     return sum * frame.lamps;

@@ -9,7 +9,7 @@ const FAINTEST: f32 = 0.004;
 /// The longest such reach in metres.
 const LONGEST_M: f32 = 120.0;
 /// Side of a grid cell in metres.
-const CELL_M: f32 = 8.0;
+const CELL_M: f32 = 4.0;
 /// Cells along one side of the grid.
 const MAX_CELLS: u32 = 64;
 /// Lamps that may reach one cell: a cell's count has eight bits. The strongest stay.
