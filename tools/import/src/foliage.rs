@@ -17,6 +17,8 @@ const CLEAR_M: f64 = 0.9;
 const FLAT_REACH_M: f64 = 1.6;
 /// Neighbours of a deck or roof lie this near to one plane.
 const FLAT_RMS_M: f64 = 0.16;
+/// Points of a square that are looked at; a dense scan has thousands, which tell no more and cost their square.
+const ENOUGH: usize = 48;
 /// Radius of a tuft in a crown, and of one that stands close over the surface: grass, a railing.
 const TUFT_M: f32 = 0.5;
 const LOW_TUFT_M: f32 = 0.13;
@@ -30,9 +32,10 @@ pub(crate) fn split(points: &mut Vec<ScanPoint>) -> Vec<ScanPoint> {
     for point in points.iter() {
         let low = lowest.entry(cell(point.position, GROUND_M)).or_insert(f64::INFINITY);
         *low = low.min(point.position.z);
-        near.entry(cell(point.position, FLAT_REACH_M))
-            .or_default()
-            .push(point.position);
+        let neighbours = near.entry(cell(point.position, FLAT_REACH_M)).or_default();
+        if neighbours.len() < ENOUGH {
+            neighbours.push(point.position);
+        }
     }
     let within = |(x, y): Cell, reach: i64| {
         (-reach..=reach).flat_map(move |dx| (-reach..=reach).map(move |dy| (x + dx, y + dy)))
@@ -88,9 +91,10 @@ fn is_flat(points: &[DVec3]) -> bool {
 pub(crate) fn low(foliage: &[ScanPoint], surface: &[ScanPoint]) -> Vec<bool> {
     let mut tops: BTreeMap<Cell, Vec<f64>> = BTreeMap::new();
     for point in surface {
-        tops.entry(cell(point.position, 1.2))
-            .or_default()
-            .push(point.position.z);
+        let heights = tops.entry(cell(point.position, 1.2)).or_default();
+        if heights.len() < ENOUGH {
+            heights.push(point.position.z);
+        }
     }
     let is_low = |point: &ScanPoint| {
         let (x, y) = cell(point.position, 1.2);

@@ -17,6 +17,7 @@ use std::path::Path;
 pub use error::Error;
 pub use georef::{Frame, Lambert};
 use glam::DVec3;
+pub use read::DECODER_THREAD;
 use tongyou_scene::Scene;
 
 /// What an import may use and what it should make.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use tongyou_import::{Options, import};
+use tongyou_import::{DECODER_THREAD, Options, import};
 
 #[derive(Parser)]
 #[command(about = "Turns a LAS or LAZ scan of ground and buildings into a coloured glTF scene")]
@@ -28,6 +28,13 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // A damaged file is reported once, as an error, not as a crash of the decoder as well.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some(DECODER_THREAD) {
+            usual(info);
+        }
+    }));
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

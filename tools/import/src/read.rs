@@ -19,7 +19,28 @@ pub(crate) struct Scan {
     pub(crate) wkt: Option<String>,
 }
 
+/// Name of the thread that decodes; its panics are errors of the file.
+pub const DECODER_THREAD: &str = "las-decoder";
+
+/// Reads a file on a thread of its own: the LAZ decoder asserts what a damaged file breaks, and that must not take
+/// the importer down.
 pub(crate) fn points(path: &Path, max_points: u64) -> Result<Scan, Error> {
+    let fault = |fault: String| Error::Scan {
+        file: path.to_owned(),
+        fault,
+    };
+    std::thread::scope(|scope| {
+        let decoder = std::thread::Builder::new().name(DECODER_THREAD.into());
+        let handle = decoder
+            .spawn_scoped(scope, || decode(path, max_points))
+            .map_err(|e| fault(format!("no thread to decode it: {e}")))?;
+        handle
+            .join()
+            .unwrap_or_else(|_| Err(fault("is damaged: its compressed points can not be decoded".into())))
+    })
+}
+
+fn decode(path: &Path, max_points: u64) -> Result<Scan, Error> {
     let failed = |source| Error::Las {
         file: path.to_owned(),
         source,

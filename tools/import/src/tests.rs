@@ -124,3 +124,33 @@ proptest! {
         let _ = import_bytes(&bytes, &format!("mutant-{case}"));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Damage anywhere in the whole file, so that the decoder itself meets it.
+    #[test]
+    fn damaged_points_do_not_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), case: u64) {
+        let mut bytes = std::fs::read(scan()).unwrap();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(report) = import_bytes(&bytes, &format!("damaged-{case}")) {
+            prop_assert!(report.triangles > 0 && report.points <= 110_000);
+        }
+    }
+}
+
+proptest! {
+    // Most of these files are still sound and are imported whole, which takes its time.
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Damage in the header and the records before the points, in a file that is otherwise whole.
+    #[test]
+    fn damaged_headers_do_not_panic(at in 0_usize..2200, value: u8, case: u64) {
+        let mut bytes = std::fs::read(scan()).unwrap();
+        bytes[at] = value;
+        let _ = import_bytes(&bytes, &format!("header-{case}"));
+    }
+}
