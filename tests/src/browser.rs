@@ -1,1 +1,60 @@
 //! Drives headless Chromium through the scripts in `client/web/e2e`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::root;
+
+/// A page in a browser of its own, driven step by step.
+pub struct Page {
+    child: Child,
+    steps: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Page {
+    /// Starts a driver (`flat`, `xr` or `guide`); see the scripts for their arguments. Returns once the page is in.
+    #[must_use]
+    pub fn open(driver: &str, mut arguments: Value) -> Self {
+        let node = std::env::var_os("TONGYOU_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from);
+        arguments["interactive"] = json!(true);
+        // A browser beside a software renderer on two cores takes its time.
+        arguments["timeoutMs"] = json!(90_000);
+        let mut child = Command::new(node)
+            .arg(root().join(format!("client/web/e2e/{driver}.mjs")))
+            .arg(arguments.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let steps = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, steps, answers }
+    }
+
+    /// Takes one step and returns its value.
+    pub fn step(&mut self, step: &Value) -> Value {
+        writeln!(self.steps.as_mut().unwrap(), "{step}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?} to {step}"));
+        assert_eq!(answer["ok"], true, "{step}: {answer}");
+        answer["value"].clone()
+    }
+
+    /// What `window.tongyou` says.
+    pub fn dump(&mut self) -> Value {
+        self.step(&json!({ "dump": "now" }))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // The end of input ends the driver and with it the browser.
+        self.steps.take();
+        let _ = self.child.wait();
+    }
+}
