@@ -36,6 +36,15 @@ export async function waitForSet(page, timeoutMs) {
   if (state !== "joined") throw new Error(`not joined: ${state}: ${reason}`);
 }
 
+/** Evaluated from outside each time: the page's own policy forbids it to evaluate strings. */
+async function waitUntil(page, expression, timeoutMs) {
+  const until = Date.now() + timeoutMs;
+  while (!(await page.evaluate(expression))) {
+    if (Date.now() > until) throw new Error(`not true after ${timeoutMs} ms`);
+    await page.waitForTimeout(20);
+  }
+}
+
 export async function frames(page, count) {
   const from = await page.evaluate(() => window.tongyou?.presentedFrames ?? 0);
   await page.waitForFunction((n) => (window.tongyou?.presentedFrames ?? 0) >= n, from + count, {
@@ -47,7 +56,7 @@ export async function frames(page, count) {
 /** Takes one step; `extra` has the step kinds that only one driver knows. */
 export async function step(page, s, results, extra = {}) {
   if (s.wait !== undefined) await page.waitForTimeout(s.wait);
-  else if (s.waitFor) await page.waitForFunction(s.waitFor, null, { timeout: s.timeoutMs ?? 20_000, polling: 50 });
+  else if (s.waitFor) await waitUntil(page, s.waitFor, s.timeoutMs ?? 20_000);
   else if (s.view) {
     await page.evaluate((v) => window.tongyou.setView(v), s.view);
     await frames(page, 2);

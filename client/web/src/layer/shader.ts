@@ -33,7 +33,9 @@ ${COMMON}
 in vec4 grid;
 out vec3 inFace;
 out vec2 source;
+flat out vec3 eyePoint;
 void main() {
+  eyePoint = (modelMatrix * vec4(point, 1.0)).xyz;
   float column = float(gl_VertexID & 127);
   float row = float(gl_VertexID >> 7);
 #if PART == 0
@@ -85,6 +87,8 @@ uniform float brightness;
 in vec3 inFace;
 #if PART == 1
 in vec2 source;
+/** Where the rendered point is in the world. */
+flat in vec3 eyePoint;
 #elif PART == 2
 in float sheetDepth;
 #endif
@@ -120,7 +124,14 @@ void main() {
   vec2 place = inFace.xy / (inFace.z * halfTangent) * 0.5 + 0.5;
 #if PART == 1
   float background = inFace.z > 11990.0 ? 0.0 : depthScale / inFace.z;
-  if (isBefore(depthAt(place), background)) place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
+  bool covered = isBefore(depthAt(place), background);
+  // Pixels beside an edge have some of the colour of what stands before them. Seen from elsewhere that would be a rim.
+  if (!covered && distance(cameraPosition, eyePoint) > 0.02) {
+    vec2 beside = vec2(1.3 / depthSize, 0.0);
+    covered = isBefore(max(max(depthAt(place + beside.xy), depthAt(place - beside.xy)),
+                           max(depthAt(place + beside.yx), depthAt(place - beside.yx))), background);
+  }
+  if (covered) place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
 #elif PART == 2
   if (!isBefore(depthAt(place), sheetDepth / inFace.z)) discard;
 #endif

@@ -267,14 +267,15 @@ function bodyGeometry(): three.BufferGeometry {
 
 /** −1 left, 1 right: a mitten that points along −Z. */
 export function handGeometry(mirror: number): three.BufferGeometry {
-  const palm = new three.SphereGeometry(0.042, 20, 14).scale(0.8, 0.55, 1.15);
-  const finger = new three.CapsuleGeometry(0.011, 0.055, 4, 10)
+  const palm = new three.SphereGeometry(0.042, 20, 14).scale(0.85, 0.5, 1.1);
+  const finger = new three.CapsuleGeometry(0.02, 0.05, 6, 14)
+    .scale(1.45, 1, 0.7)
     .rotateX(Math.PI / 2)
-    .translate(mirror * -0.012, 0.004, -0.07);
-  const thumb = new three.CapsuleGeometry(0.011, 0.03, 4, 10)
+    .translate(0, 0.002, -0.06);
+  const thumb = new three.CapsuleGeometry(0.012, 0.026, 4, 10)
     .rotateX(Math.PI / 2)
-    .rotateY(mirror * 0.8)
-    .translate(mirror * -0.038, 0.006, -0.02);
+    .rotateY(mirror * 0.5)
+    .translate(mirror * -0.038, 0.006, -0.018);
   return merge([palm, finger, thumb]);
 }
 

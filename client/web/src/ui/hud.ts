@@ -13,7 +13,9 @@ export class Hud {
   readonly #live: Live;
   readonly #speaker = byId("live", HTMLElement);
   readonly #card = make("div", { class: "title-card" });
-  readonly #caption = make("p", { class: "caption" });
+  readonly #caption = make("p", { class: "text" });
+  readonly #more = make("button", { type: "button", class: "quiet more", "aria-expanded": "false" });
+  readonly #captionBox = make("div", { class: "caption" }, this.#caption, this.#more);
   readonly #notice = make("p", { class: "tour-notice" });
   readonly #status = make("p", { class: "status", role: "status" });
   readonly #toasts = make("div", { class: "toasts", role: "status" });
@@ -27,17 +29,26 @@ export class Hud {
     this.element = element;
     this.#live = live;
     const crowd = make("section", { class: "panel crowd" }, this.#peopleTitle, this.#people);
+    this.#more.addEventListener("click", () => this.#expand(!this.#captionBox.classList.contains("all")));
     element.replaceChildren(
       this.#status,
       this.#card,
-      make("div", { class: "bottom" }, this.#caption, this.#notice, this.#help),
+      make("div", { class: "bottom" }, this.#captionBox, this.#notice, this.#help),
       crowd,
       this.actions,
       this.#toasts,
     );
   }
 
+  /** The whole text, or its first lines. */
+  #expand(all: boolean): void {
+    this.#captionBox.classList.toggle("all", all);
+    this.#more.setAttribute("aria-expanded", String(all));
+    setText(this.#more, say(all ? "less" : "more"));
+  }
+
   stopChanged(): void {
+    this.#expand(false);
     const stop = this.#live.session.stop;
     if (!stop) return;
     this.#showCard();
@@ -54,6 +65,10 @@ export class Hud {
     const { session } = this.#live;
     const stop = session.stop;
     setText(this.#caption, choose(stop?.text));
+    this.#captionBox.hidden = !this.#caption.textContent;
+    const all = this.#captionBox.classList.contains("all");
+    setText(this.#more, say(all ? "less" : "more"));
+    this.#more.hidden = !all && this.#caption.scrollHeight <= this.#caption.clientHeight + 2;
     setText(this.#notice, choose(session.tour?.notice));
     this.#notice.hidden = !this.#notice.textContent;
     setText(this.#help, session.leads ? `${say("help")} · ${say("helpGuide")}` : say("help"));

@@ -84,10 +84,9 @@ const WORDS = {
   cell: ["位置", "place"],
   share: ["扫码或输入", "Scan or type"],
   preparing: ["大家正在准备", "Everyone is getting ready"],
-  refresh: ["刷新", "Refresh"],
-  moved: ["走到位置", "Moved to place"],
-  show: ["显示", "Show"],
-  hide: ["收起", "Hide"],
+  more: ["读全文", "Read all"],
+  less: ["收起", "Less"],
+  turnPage: ["按 A 或 X 翻页", "A or X turns the page"],
 } as const;
 
 export type Word = keyof typeof WORDS;

@@ -4,7 +4,7 @@ import { colorOf, handGeometry } from "../people/figure";
 import type { FrameInfo } from "../stage/stage";
 import { clampOffset, yawOf } from "../stage/view";
 import type { Extension, Live, Worn } from "../tour/live";
-import { choose } from "../ui/words";
+import { choose, say } from "../ui/words";
 import type { Joint } from "../wire/datagram";
 import { Arc } from "./arc";
 import { Panel } from "./panel";
@@ -180,7 +180,7 @@ export class Headset implements Extension {
       this.#arc.hide();
     }
     if (this.#once(hands, STICK_PRESS)) this.#recentre();
-    if (this.#once(hands, LOWER_BUTTON)) this.#panel.object.visible = !this.#panel.object.visible;
+    if (this.#once(hands, LOWER_BUTTON)) this.#panel.turn();
   }
 
   #pointing(hands: Partial<Record<"left" | "right", Hand>>): three.Ray | null {
@@ -207,7 +207,13 @@ export class Headset implements Extension {
 
   #read(): void {
     const { stop, tour } = this.#live.session;
-    if (stop) this.#panel.text = { title: choose(stop.title), text: choose(stop.text), notice: choose(tour?.notice) };
+    if (!stop) return;
+    this.#panel.text = {
+      title: choose(stop.title),
+      text: choose(stop.text),
+      notice: choose(tour?.notice),
+      hint: say("turnPage"),
+    };
   }
 
   /** Whether a button has just gone down in either hand. */

@@ -10,15 +10,23 @@ const PIXELS_PER_M = 900;
 const TEXT_PX = Math.ceil(Math.tan(three.MathUtils.degToRad(1.45)) * DISTANCE_M * PIXELS_PER_M);
 const UP = new three.Vector3(0, 1, 0);
 
+/** Lines of text on a page. */
+const PAGE_LINES = 4;
+
 export interface PanelText {
   readonly title: string;
   readonly text: string;
   readonly notice: string;
+  /** How to turn the page. */
+  readonly hint: string;
 }
 
 export class Panel {
   readonly object: three.Mesh<three.PlaneGeometry, three.MeshBasicMaterial>;
-  #shown = "";
+  #text: PanelText | null = null;
+  #pages: string[][] = [];
+  /** The page on show; past the last one the panel is away. */
+  #page = 0;
 
   constructor() {
     const material = new three.MeshBasicMaterial({ transparent: true, depthTest: false, depthWrite: false });
@@ -28,17 +36,31 @@ export class Panel {
   }
 
   set text(text: PanelText) {
-    const key = JSON.stringify(text);
-    if (key === this.#shown) return;
-    this.#shown = key;
-    const canvas = draw(text);
+    if (this.#text && JSON.stringify(text) === JSON.stringify(this.#text)) return;
+    this.#text = text;
+    this.#pages = paginate(text.text);
+    this.#page = 0;
+    this.#draw();
+  }
+
+  /** The next page; after the last one nothing, then the first again. */
+  turn(): void {
+    this.#page = (this.#page + 1) % (this.#pages.length + 1);
+    this.#draw();
+  }
+
+  #draw(): void {
+    const lines = this.#pages[this.#page];
+    this.object.visible = lines !== undefined;
+    if (!lines || !this.#text) return;
+    const place = this.#pages.length > 1 ? `${this.#page + 1}/${this.#pages.length} · ` : "";
+    const canvas = draw(this.#text, lines, `${place}${this.#text.hint}`);
     this.object.material.map?.dispose();
     const map = new three.CanvasTexture(canvas);
     map.colorSpace = three.SRGBColorSpace;
     this.object.material.map = map;
     this.object.material.needsUpdate = true;
     this.object.scale.set(canvas.width / PIXELS_PER_M, canvas.height / PIXELS_PER_M, 1);
-    this.object.visible = true;
   }
 
   /** Hangs it before an eye that looks along this heading; there it stays. */
@@ -58,35 +80,55 @@ export class Panel {
   }
 }
 
-function draw({ title, text, notice }: PanelText): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d");
+const SANS = '"PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", system-ui, sans-serif';
+const SERIF = '"Songti SC", "Noto Serif CJK SC", "SimSun", serif';
+const WIDTH_PX = Math.round(WIDTH_M * PIXELS_PER_M);
+const TEXT_FONT = `400 ${TEXT_PX}px ${SANS}`;
+
+function newContext(): CanvasRenderingContext2D {
+  const context = document.createElement("canvas").getContext("2d");
   if (!context) throw new Error("no canvas for a panel");
-  const sans = '"PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", system-ui, sans-serif';
-  const serif = '"Songti SC", "Noto Serif CJK SC", "SimSun", serif';
-  const width = Math.round(WIDTH_M * PIXELS_PER_M);
-  const margin = TEXT_PX;
+  return context;
+}
+
+function paginate(text: string): string[][] {
+  const context = newContext();
+  context.font = TEXT_FONT;
+  const lines = wrap(context, text, WIDTH_PX - 2 * TEXT_PX);
+  const pages: string[][] = [];
+  for (let i = 0; i < lines.length; i += PAGE_LINES) pages.push(lines.slice(i, i + PAGE_LINES));
+  return pages.length > 0 ? pages : [[]];
+}
+
+function draw({ title, notice }: PanelText, text: string[], hint: string): HTMLCanvasElement {
+  const context = newContext();
+  const { canvas } = context;
   const lines: { text: string; font: string; color: string; height: number }[] = [];
-  const add = (words: string, font: string, color: string, height: number): void => {
-    if (!words) return;
-    context.font = font;
-    for (const line of wrap(context, words, width - 2 * margin)) lines.push({ text: line, font, color, height });
+  const add = (words: string[], font: string, color: string, height: number): void => {
+    for (const line of words) lines.push({ text: line, font, color, height });
   };
-  add(title, `700 ${TEXT_PX * 1.5}px ${serif}`, "#ffd56a", TEXT_PX * 2);
-  add(text, `400 ${TEXT_PX}px ${sans}`, "#f6f1e6", TEXT_PX * 1.45);
-  add(notice && `ⓘ ${notice}`, `400 ${TEXT_PX * 0.9}px ${sans}`, "#c9c7d4", TEXT_PX * 1.35);
-  canvas.width = width;
-  canvas.height = Math.ceil(lines.reduce((h, l) => h + l.height, 0) + 1.4 * margin);
-  context.fillStyle = "rgba(13, 18, 32, 0.8)";
+  const wrapped = (words: string, font: string): string[] => {
+    context.font = font;
+    return wrap(context, words, WIDTH_PX - 2 * TEXT_PX);
+  };
+  const titleFont = `700 ${TEXT_PX * 1.5}px ${SERIF}`;
+  const smallFont = `400 ${TEXT_PX * 0.9}px ${SANS}`;
+  add(wrapped(title, titleFont), titleFont, "#ffd56a", TEXT_PX * 2);
+  add(text, TEXT_FONT, "#f6f1e6", TEXT_PX * 1.45);
+  add(notice ? wrapped(`ⓘ ${notice}`, smallFont) : [], smallFont, "#c9c7d4", TEXT_PX * 1.35);
+  add([hint], smallFont, "#c9c7d4", TEXT_PX * 1.35);
+  canvas.width = WIDTH_PX;
+  canvas.height = Math.ceil(lines.reduce((h, l) => h + l.height, 0) + 1.4 * TEXT_PX);
+  context.fillStyle = "rgba(13, 18, 32, 0.84)";
   context.beginPath();
   context.roundRect(0, 0, canvas.width, canvas.height, 36);
   context.fill();
   context.textBaseline = "middle";
-  let y = margin * 0.7;
+  let y = TEXT_PX * 0.7;
   for (const line of lines) {
     context.font = line.font;
     context.fillStyle = line.color;
-    context.fillText(line.text, margin, y + line.height / 2);
+    context.fillText(line.text, TEXT_PX, y + line.height / 2);
     y += line.height;
   }
   return canvas;
