@@ -11,6 +11,8 @@ export const STOP_FADE_MS = 200;
 /** A prediction beyond one frame of a slow display helps nobody. */
 const MAX_AHEAD_US = 17_000;
 const RING = 600;
+/** Half the diagonal of what both eyes of a headset see. */
+const HALF_ANGLE_WORN = 1.15;
 
 export interface FrameInfo {
   readonly nowMs: number;
@@ -42,6 +44,8 @@ export class Stage {
   readonly cpuMs: number[] = [];
   /** 0 black … 1 as rendered. */
   brightness = 1;
+  /** How the head that wears the headset is turned, in the world. */
+  wornRotation: three.Quaternion | null = null;
   readonly #events: StageEvents;
   readonly #maxPixelRatio: number;
   #lastMs = 0;
@@ -122,8 +126,10 @@ export class Stage {
 
   #looking(): { forward: three.Vector3; halfAngle: number } {
     if (this.inXr) {
-      const camera = this.renderer.xr.getCamera();
-      return { forward: camera.getWorldDirection(new three.Vector3()), halfAngle: 1.1 };
+      const ahead = new three.Vector3(0, 0, -1);
+      // Until the head is known everything is drawn.
+      if (!this.wornRotation) return { forward: ahead, halfAngle: Math.PI };
+      return { forward: ahead.applyQuaternion(this.wornRotation), halfAngle: HALF_ANGLE_WORN };
     }
     const tan = Math.tan(three.MathUtils.degToRad(this.camera.fov) / 2);
     return {

@@ -7,7 +7,6 @@ import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
 import { CELL_FADE_MS, type FrameInfo, STOP_FADE_MS, Stage } from "../stage/stage";
-import { yawOf } from "../stage/view";
 import type { Vec3 } from "../wire/cube";
 import type { Joint } from "../wire/datagram";
 import { vantageKey } from "../worker/messages";
@@ -104,7 +103,9 @@ export class Live {
   }
 
   get eye(): three.Vector3 {
-    return this.stage.eyes[0]?.getWorldPosition(new three.Vector3()) ?? this.stage.point;
+    // Not getWorldPosition: it would compute the matrix of a headset's camera again, without the room around it.
+    const camera = this.stage.eyes[0];
+    return camera ? new three.Vector3().setFromMatrixPosition(camera.matrixWorld) : this.stage.point;
   }
 
   /** Where a ray meets the sight. */
@@ -163,11 +164,12 @@ export class Live {
     const goal = this.waiting && this.stage.layers.shown ? 0.12 : 1;
     this.stage.brightness += (goal - this.stage.brightness) * Math.min(1, info.deltaS * 12);
     const worn = this.extension?.frame(info) ?? null;
+    this.stage.wornRotation = worn ? new three.Quaternion(...worn.head.rotation) : null;
     this.input.frame(info.deltaS);
     const tag = this.stage.layers.shown?.tag;
     if (tag) this.crowd.light(tag);
     const origin = this.poseOrigin;
-    const eye = this.eye;
+    const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;
     this.crowd.update(this.session.connection.serverAt(info.displayedAtUs), origin, eye);
     this.crowd.object.visible = !this.waiting;
     this.rings.object.visible = !this.waiting && !this.interfaceHidden;
@@ -215,10 +217,5 @@ export class Live {
     if (!this.#presentNext || this.waiting || this.#wanted) return;
     this.#presentNext = false;
     this.session.presented(info.displayedAtUs);
-  }
-
-  /** Heading of the eye. */
-  get yaw(): number {
-    return yawOf(this.stage.eyes[0]?.getWorldQuaternion(new three.Quaternion()) ?? this.stage.view.quaternion);
   }
 }
