@@ -19,6 +19,11 @@ export interface Diagnostics {
   readonly stopId: string | null;
   readonly cell: number | null;
   readonly leads: boolean;
+  /** Where this wearer stands, and the origin of poses, stop-local metres. */
+  readonly placement: { seat: readonly number[]; yaw: number; vantage: number; epoch: number } | null;
+  readonly poseOrigin: readonly number[];
+  /** Head as last sent, metres from the pose origin. */
+  readonly sentHead: readonly number[] | null;
   readonly people: readonly { headset: number; name: string; role: number; simulated: boolean; cell: number }[];
   /** The set on show. */
   readonly lastSet: {
@@ -91,6 +96,18 @@ export function exposeDiagnostics(live: Live): void {
     },
     get cell() {
       return session.placement?.cell ?? null;
+    },
+    get placement() {
+      const p = session.placement;
+      return p
+        ? { seat: [p.seat?.x ?? 0, p.seat?.y ?? 0, p.seat?.z ?? 0], yaw: p.yaw, vantage: p.vantage, epoch: p.epoch }
+        : null;
+    },
+    get poseOrigin() {
+      return live.poseOrigin.toArray();
+    },
+    get sentHead() {
+      return live.sentHead;
     },
     get leads() {
       return session.leads;

@@ -199,6 +199,11 @@ describe("depth", () => {
     expect(key.cube.samples, "the keyframe is left alone").toEqual(before);
     expect(changed.facesTouched.filter(Boolean).length).toBe(1);
   });
+  test("a frame that says that nothing differs", () => {
+    const none = bytes(`${d.changes_hex.slice(0, 8)}000000000028b52ffd2000010000`);
+    expect(readDepth(none, key.cube).cube).toEqual(key.cube);
+    expect(readDepth(none, key.cube).facesTouched).not.toContain(true);
+  });
   test("changes without their keyframe", () => {
     expect(() => readDepth(bytes(d.changes_hex), null)).toThrow("depth: keyframe is missing");
   });

@@ -145,8 +145,9 @@ function continueBackground(own: Uint16Array, cells: Cells, scale: number): Shee
       if (least < (lowest[v] ?? 0)) lowest[v] = least;
     }
   }
-  let front: number[] = [];
-  for (let v = 0; v < own.length; v++) if (shows[v] && !hides[v]) front.push(v);
+  const seeds: number[] = [];
+  for (let v = 0; v < own.length; v++) if (shows[v] && !hides[v]) seeds.push(v);
+  let front = seeds;
   for (let step = 0; step < REACH && front.length > 0; step++) {
     const next: number[] = [];
     for (const v of front) {
@@ -169,24 +170,66 @@ function continueBackground(own: Uint16Array, cells: Cells, scale: number): Shee
     front = next;
   }
   mirrorSources(own, depth, source, reached);
+  moveSeeds(own, source, reached, seeds, hides);
   for (let v = 0; v < own.length; v++) {
     if (hides[v] && !reached[v]) depth[v] = Math.min(own[v] ?? 0, lowest[v] ?? 0);
   }
   return { depth, source, reached };
 }
 
-/** Colour comes from as far on the visible side of the edge as the vertex is behind it, where the same surface is. */
+/**
+ * Colour comes from as far on the visible side of the edge as the vertex is behind it and one cell more, where the same
+ * surface is: right at the edge the picture has some of the colour of what stands before it.
+ */
 function mirrorSources(own: Uint16Array, depth: Uint16Array, source: Uint16Array, reached: Uint8Array): void {
   for (let v = 0; v < own.length; v++) {
     if (!reached[v]) continue;
     const s = source[v] ?? v;
-    const x = 2 * (s % GRID) - (v % GRID);
-    const y = 2 * Math.floor(s / GRID) - Math.floor(v / GRID);
-    if (x < 0 || y < 0 || x >= GRID || y >= GRID) continue;
-    const d = depth[v] ?? 0;
-    const mirrored = y * GRID + x;
-    if (!reached[mirrored] && Math.abs((own[mirrored] ?? 0) - d) <= Math.max(NOISE, 2 * JUMP * d)) source[v] = mirrored;
+    const [dx, dy] = [(s % GRID) - (v % GRID), Math.floor(s / GRID) - Math.floor(v / GRID)];
+    const n = Math.max(Math.abs(dx), Math.abs(dy), 1);
+    const [ux, uy] = [Math.round(dx / n), Math.round(dy / n)];
+    source[v] =
+      sameSurface(own, reached, s, dx + ux, dy + uy, depth[v] ?? 0) ??
+      sameSurface(own, reached, s, ux, uy, depth[v] ?? 0) ??
+      s;
   }
+}
+
+/** The vertices beside an edge give the colour of their neighbour on the other side, for the same reason. */
+function moveSeeds(
+  own: Uint16Array,
+  source: Uint16Array,
+  reached: Uint8Array,
+  seeds: readonly number[],
+  hides: Uint8Array,
+): void {
+  for (const v of seeds) {
+    let [dx, dy] = [0, 0];
+    for (let y = -1; y <= 1; y++) {
+      for (let x = -1; x <= 1; x++) {
+        const column = (v % GRID) + x;
+        if (column < 0 || column >= GRID || !hides[v + y * GRID + x]) continue;
+        dx -= x;
+        dy -= y;
+      }
+    }
+    source[v] = sameSurface(own, reached, v, Math.sign(dx), Math.sign(dy), own[v] ?? 0) ?? v;
+  }
+}
+
+/** The vertex so far from `from`, where it is on the visible surface of this depth. */
+function sameSurface(
+  own: Uint16Array,
+  reached: Uint8Array,
+  from: number,
+  dx: number,
+  dy: number,
+  d: number,
+): number | null {
+  const [x, y] = [(from % GRID) + dx, Math.floor(from / GRID) + dy];
+  if (x < 0 || y < 0 || x >= GRID || y >= GRID) return null;
+  const v = y * GRID + x;
+  return !reached[v] && Math.abs((own[v] ?? 0) - d) <= Math.max(NOISE, 2 * JUMP * d) ? v : null;
 }
 
 function packVertices(own: Uint16Array, sheet: Sheet): Uint16Array<ArrayBuffer> {

@@ -180,6 +180,8 @@ export class Live {
   }
 
   interfaceHidden = false;
+  /** Metres from the pose origin. */
+  sentHead: Vec3 | null = null;
 
   #sendPose(worn: Worn | null, nowMs: number): void {
     const { placement, current, stop } = this.session;
@@ -210,7 +212,9 @@ export class Live {
       now,
       nowMs,
     );
-    if (pose) this.session.connection.sendPose(pose);
+    if (!pose) return;
+    this.sentHead = pose.body.head.position;
+    this.session.connection.sendPose(pose);
   }
 
   #drawn(info: FrameInfo): void {
