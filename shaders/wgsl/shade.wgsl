@@ -1,10 +1,14 @@
 // One thread shades 4 x 2 pixels of a view from the visibility samples and writes NV12 and depth.
 
+// Of the one view that is shaded.
 @group(2) @binding(0) var visibility: texture_multisampled_2d<u32>;
 // The Y plane, then interleaved U and V.
 @group(2) @binding(6) var<storage, read_write> nv12: array<u32>;
 // Two u16 of 65535 * near / z a word, view after view.
 @group(2) @binding(7) var<storage, read_write> depths: array<u32>;
+
+// x = which of the frame's views this is.
+@group(2) @binding(8) var<uniform> slot: vec4<u32>;
 
 // Where a ray meets a triangle is a ratio of dot products with the ray: u = cu.d / cn.d, v = cv.d / cn.d, and with a
 // ray whose component along the view's axis is 1, 1 / z = cn.d / plane.
@@ -214,9 +218,8 @@ fn covers(t: Triangle, d: vec3<f32>) -> bool {
     return min(min(u, v), 1.0 - u - v) > -1e-3;
 }
 
-fn ids_at(view: u32, pixel: vec2<u32>) -> vec4<u32> {
-    let texel = frame.views[view].rect.xy + pixel;
-    return vec4(id_at(texel, 0), id_at(texel, 1), id_at(texel, 2), id_at(texel, 3));
+fn ids_at(pixel: vec2<u32>) -> vec4<u32> {
+    return vec4(id_at(pixel, 0), id_at(pixel, 1), id_at(pixel, 2), id_at(pixel, 3));
 }
 
 fn samples_of(ids: vec4<u32>, id: u32) -> u32 {
@@ -273,7 +276,7 @@ fn cs_shade(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let view = group.z;
+    let view = slot.x;
     let rect = frame.views[view].rect;
     let origin = group.xy * vec2(32u, 16u);
     let own = pixel_of(origin, thread * 8u);
@@ -288,7 +291,7 @@ fn cs_shade(
         if inside {
             let index = thread * 8u + k;
             let pixel = pixel_of(origin, index);
-            let ids = ids_at(view, pixel);
+            let ids = ids_at(pixel);
             let same = samples_of(ids, ids.x);
             let count = countOneBits(same);
             let seen = see(view, pixel, ids.x, 0u, same == 15u);
@@ -317,7 +320,7 @@ fn cs_shade(
         if left != 0u {
             let index = edges[edge] >> 4u;
             let pixel = pixel_of(origin, index);
-            let ids = ids_at(view, pixel);
+            let ids = ids_at(pixel);
             let i = firstTrailingBit(left);
             let same = samples_of(ids, ids[i]);
             let count = countOneBits(same);

@@ -58,14 +58,6 @@ impl Aabb {
         }
     }
 
-    /// The box around this one's way along a vector.
-    pub(crate) fn swept(&self, by: Vec3) -> Self {
-        self.union(Self {
-            min: self.min + by,
-            max: self.max + by,
-        })
-    }
-
     /// Distance from a point to the nearest part of the box.
     pub(crate) fn distance(&self, p: Vec3) -> f32 {
         (self.min - p).max(p - self.max).max(Vec3::ZERO).length()
@@ -75,7 +67,7 @@ impl Aabb {
 /// The half-spaces that a view sees: four through the eye, one at the near plane.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frustum {
-    /// Inward normals.
+    /// Inward normals of length 1.
     normals: [Vec3; 5],
     eye: Vec3,
     near: f32,
@@ -86,7 +78,7 @@ impl Frustum {
         let (right, up, forward) = (view.world_from_view.x_axis, view.world_from_view.y_axis, view.forward());
         let (across, along) = (forward * view.half_tangent.x, forward * view.half_tangent.y);
         Self {
-            normals: [across + right, across - right, along + up, along - up, forward],
+            normals: [across + right, across - right, along + up, along - up, forward].map(Vec3::normalize),
             eye,
             near,
         }
@@ -94,13 +86,20 @@ impl Frustum {
 
     /// Whether any part of the box may be seen. Never says no wrongly.
     pub(crate) fn sees(&self, b: &Aabb) -> bool {
+        self.sees_swept(b, Vec3::ZERO, 0.0)
+    }
+
+    /// Whether any part of the box's way along a vector may be seen, or of what is no further than `margin` metres
+    /// from it.
+    pub(crate) fn sees_swept(&self, b: &Aabb, by: Vec3, margin: f32) -> bool {
         if b.is_empty() {
             return false;
         }
         self.normals.iter().enumerate().all(|(i, n)| {
             // The corner that lies furthest along the normal.
             let corner = Vec3::select(n.cmpge(Vec3::ZERO), b.max, b.min) - self.eye;
-            corner.dot(*n) >= if i == 4 { self.near } else { 0.0 }
+            let furthest = corner.dot(*n) + by.dot(*n).max(0.0) + margin;
+            furthest >= if i == 4 { self.near } else { 0.0 }
         })
     }
 }

@@ -4,6 +4,8 @@ use bytemuck::{Pod, Zeroable};
 use glam::{Mat4, Vec3, Vec4};
 use tongyou_scene::{LightKind, Scene};
 
+use crate::cull::Aabb;
+
 /// A lamp without a range of its own reaches as far as it gives this irradiance.
 const FAINTEST: f32 = 0.004;
 /// The longest such reach in metres.
@@ -13,7 +15,7 @@ const CELL_M: f32 = 4.0;
 /// Cells along one side of the grid.
 const MAX_CELLS: u32 = 64;
 /// Lamps that may reach one cell: a cell's count has eight bits. The strongest stay.
-const MAX_PER_CELL: usize = 255;
+pub(crate) const MAX_PER_CELL: usize = 255;
 
 /// One lamp in the world; `Lamp` of `light.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -75,6 +77,15 @@ impl Lamp {
     /// How far it reaches in metres; infinite for a light at infinity.
     fn range(&self) -> f32 {
         self.position.w.sqrt().recip()
+    }
+
+    /// The box that it reaches; `None` for a light at infinity.
+    pub(crate) fn bounds(&self) -> Option<Aabb> {
+        let (at, range) = (self.position.truncate(), self.range());
+        range.is_finite().then(|| Aabb {
+            min: at - range,
+            max: at + range,
+        })
     }
 }
 

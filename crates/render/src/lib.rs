@@ -1,7 +1,8 @@
 //! `plan(scenes, memory, tour time, requests) -> RenderPlan` (pure), then one GPU executor (wgpu).
 //!
 //! A caller keeps a [`Memory`] and loops: [`plan`] decides what has to be drawn, [`Executor::execute`] draws it and
-//! gives back one [`Frame`] per vantage: NV12 colour and planar depth.
+//! gives back one [`Frame`] per vantage: NV12 colour and planar depth. Only the views that changed are drawn; the rest of
+//! a frame comes from the picture before.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod cull;
@@ -13,6 +14,7 @@ mod nv12;
 mod pack;
 mod plan;
 mod prepare;
+mod seen;
 mod store;
 mod view;
 
@@ -21,6 +23,6 @@ pub use gpu::{Adapter, Config, Executor, Frame, Submission};
 pub use lamps::Lamp;
 pub use light::{ambient_sh, sky_gradient};
 pub use nv12::{nv12_len, rgb_from_nv12};
-pub use plan::{Memory, PlannedView, Refusal, RenderPlan, ScenePlan, VantagePlan, plan};
+pub use plan::{Memory, PictureKey, PlannedView, Refusal, RenderPlan, ScenePlan, VantagePlan, plan};
 pub use store::{SceneId, SceneStore};
 pub use view::{VantageKind, VantageRequest, View};

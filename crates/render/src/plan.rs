@@ -8,15 +8,11 @@ use tongyou_scene::Lighting;
 
 use crate::cull::{Aabb, Frustum};
 use crate::lamps::{self, Lamp};
-use crate::prepare::{Part, Prepared};
-use crate::{SceneId, SceneStore, VantageKind, VantageRequest, View};
+use crate::prepare::Prepared;
+use crate::seen::{Change, Seen};
+use crate::{SceneId, SceneStore, VantageRequest, View};
 
-/// What moved less than this part of a pixel since a vantage's last set has not moved.
-const STILL_PIXELS: f32 = 0.1;
-/// How far a shadow may fall, in metres, for the question whether an unseen thing's shadow is seen.
-const SHADOW_REACH_M: f32 = 150.0;
-
-/// What each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next one. If a plan
+/// What each view of each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next one. If a plan
 /// was not carried out, keep the old one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
@@ -66,15 +62,25 @@ pub struct VantagePlan {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// The cameras and what each may see.
+    /// All cameras of the vantage and what each may see.
     pub views: Vec<PlannedView>,
-    /// Depth differs from the last set's (or there was none) and is read back.
+    /// Depth differs from the last set's, or there was none, or the request forces it: the frame has it.
     pub depth: bool,
+    /// What the whole picture shows once the plan is carried out.
+    pub shows: PictureKey,
+    /// The picture in which the views that did not change are right; an executor that does not have it draws all.
+    pub base: Option<PictureKey>,
 }
+
+/// Stands for all that a picture shows: scene, light, camera, and where everything that moves was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PictureKey(pub u64);
 
 /// One camera and what it may see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedView {
+    /// It shows something else than it did; otherwise it need not be drawn.
+    pub changed: bool,
     /// The camera.
     pub view: View,
     /// The scene's parts in its frustum, nearest first.
@@ -99,20 +105,6 @@ pub enum Refusal {
     /// The same vantage was asked for before in the same call.
     #[error("asked for twice")]
     Twice,
-}
-
-/// What a vantage showed.
-#[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    scene: SceneId,
-    lighting: Lighting,
-    point: Vec3,
-    near: f32,
-    kind: VantageKind,
-    /// Moving parts that could be seen, or whose shadow could, and where they were.
-    moving: Vec<(u32, Mat4)>,
-    /// Lamps, where they are lit.
-    lamps: Vec<Lamp>,
 }
 
 /// Decides what to draw at `tour_time`. Equal arguments give equal plans.
@@ -159,95 +151,22 @@ pub fn plan(
             .map(|p| p.bounds.transformed(&scene.world_from_nodes[p.node]))
             .collect();
         let now = Seen::now(request, prepared, scene, &boxes);
-        let old = memory.seen.get(&request.vantage).filter(|_| !request.force);
-        let change = old.map_or(Change::GEOMETRY, |old| now.change_since(old, &prepared.parts));
-        if let (Some(old), false) = (old, change.light) {
+        let old = memory.seen.get(&request.vantage);
+        let changes = now.changes_since(old, &prepared.parts);
+        if let (Some(old), false) = (old, request.force || changes.iter().any(|c| c.light)) {
             plan.still.push(request.vantage);
-            // The old one stays: slow motion adds up until it shows.
             next.seen.insert(request.vantage, old.clone());
             continue;
         }
-        plan.vantages.push(vantage_plan(request, at, &boxes, change.geometry));
-        next.seen.insert(request.vantage, now);
+        let shown = now.over(old, &changes);
+        let useful = !changes.iter().all(|c| c.geometry);
+        let base = old.filter(|_| useful).map(Seen::key);
+        plan.vantages
+            .push(vantage_plan(request, at, &boxes, &changes, base, shown.key()));
+        next.seen.insert(request.vantage, shown);
     }
     keep_used(&mut plan, evaluated);
     (plan, next)
-}
-
-/// Whether the picture changed, and whether its depth did.
-#[derive(Clone, Copy)]
-struct Change {
-    light: bool,
-    geometry: bool,
-}
-
-impl Change {
-    const GEOMETRY: Self = Self {
-        light: true,
-        geometry: true,
-    };
-}
-
-impl Seen {
-    fn now(request: &VantageRequest, prepared: &Prepared, scene: &ScenePlan, boxes: &[Aabb]) -> Self {
-        let frusta: Vec<Frustum> = request
-            .kind
-            .views()
-            .iter()
-            .map(|v| Frustum::new(v, request.point, request.near))
-            .collect();
-        let shadow = if request.lighting.sun == Vec3::ZERO {
-            Vec3::ZERO
-        } else {
-            request.lighting.to_sun * -SHADOW_REACH_M
-        };
-        let moving = (0u32..)
-            .zip(prepared.parts.iter().zip(boxes))
-            .filter(|(_, (part, b))| part.moving && frusta.iter().any(|f| f.sees(&b.swept(shadow))))
-            .map(|(i, (part, _))| (i, scene.world_from_nodes[part.node]))
-            .collect();
-        let lamps = if request.lighting.lamps > 0.0 {
-            scene.lamps.clone()
-        } else {
-            Vec::new()
-        };
-        Self {
-            scene: request.scene,
-            lighting: request.lighting.clone(),
-            point: request.point,
-            near: request.near,
-            kind: request.kind,
-            moving,
-            lamps,
-        }
-    }
-
-    fn change_since(&self, old: &Self, parts: &[Part]) -> Change {
-        if (self.scene, self.point, self.near, self.kind) != (old.scene, old.point, old.near, old.kind) {
-            return Change::GEOMETRY;
-        }
-        let same_parts = self.moving.iter().map(|m| m.0).eq(old.moving.iter().map(|m| m.0));
-        if !same_parts {
-            return Change::GEOMETRY;
-        }
-        let threshold = self
-            .kind
-            .views()
-            .iter()
-            .map(View::radians_per_pixel)
-            .fold(f32::INFINITY, f32::min)
-            * STILL_PIXELS;
-        let moved = self.moving.iter().zip(&old.moving).any(|((part, new), (_, old))| {
-            parts[*part as usize].bounds.corners().iter().any(|corner| {
-                let (a, b) = (old.transform_point3(*corner), new.transform_point3(*corner));
-                a.distance(b) > threshold * b.distance(self.point).max(self.near)
-            })
-        });
-        Change {
-            light: moved || self.lighting != old.lighting || self.lamps != old.lamps,
-            geometry: moved,
-        }
-    }
 }
 
 fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest) -> Result<&'a Prepared, Refusal> {
@@ -276,9 +195,16 @@ fn evaluate(scene: SceneId, prepared: &Prepared, tour_time: TourTime) -> ScenePl
     }
 }
 
-fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: bool) -> VantagePlan {
+fn vantage_plan(
+    request: &VantageRequest,
+    scene: usize,
+    boxes: &[Aabb],
+    changes: &[Change],
+    base: Option<PictureKey>,
+    shows: PictureKey,
+) -> VantagePlan {
     let (width, height) = request.kind.size();
-    let views = request.kind.views().into_iter().map(|view| {
+    let views = request.kind.views().into_iter().zip(changes).map(|(view, change)| {
         let frustum = Frustum::new(&view, request.point, request.near);
         let mut parts: Vec<(f32, u32)> = (0u32..)
             .zip(boxes)
@@ -287,6 +213,7 @@ fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: b
             .collect();
         parts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         PlannedView {
+            changed: change.light,
             view,
             parts: parts.into_iter().map(|p| p.1).collect(),
         }
@@ -300,7 +227,9 @@ fn vantage_plan(request: &VantageRequest, scene: usize, boxes: &[Aabb], depth: b
         width,
         height,
         views: views.collect(),
-        depth,
+        depth: request.force || changes.iter().any(|c| c.geometry),
+        shows,
+        base,
     }
 }
 

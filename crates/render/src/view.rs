@@ -55,7 +55,7 @@ pub struct VantageRequest {
     pub near: f32,
     /// Which shape.
     pub kind: VantageKind,
-    /// Draw it with depth even if nothing moved.
+    /// A frame with depth is needed even if nothing changed. Nothing is drawn for it then: it is the picture before.
     pub force: bool,
 }
 

@@ -6,10 +6,10 @@ mod support;
 use std::fmt::Write;
 
 use glam::{Quat, Vec3};
-use support::{cuboid, day, dusk, flat, material, node, panorama};
+use support::{cuboid, day, dusk, flat, material, node, panorama, sheet};
 use tongyou_protocol::{TourTime, VantageId};
 use tongyou_render::{Memory, Refusal, RenderPlan, SceneId, SceneStore, VantageKind, VantageRequest, plan};
-use tongyou_scene::{Animation, Channel, Keys, Mesh, Scene};
+use tongyou_scene::{Animation, Channel, Keys, Light, LightKind, Mesh, Scene};
 
 /// A box in front, a box behind that turns during seconds 2 to 4 of every ten.
 fn scene() -> Scene {
@@ -64,7 +64,8 @@ fn describe(plan: &RenderPlan) -> String {
         for p in &v.views {
             writeln!(
                 text,
-                "  looks {} at {} size {} sees {:?}",
+                "  {} looks {} at {} size {} sees {:?}",
+                if p.changed { "changed" } else { "same" },
                 p.view.forward(),
                 p.view.origin,
                 p.view.size,
@@ -101,8 +102,105 @@ fn a_flat_view_of_what_stands_still_is_still_while_something_turns_behind_it() {
     assert_eq!((second.vantages.len(), &second.still[..]), (0, &[VantageId(1)][..]));
     assert!(second.scenes.is_empty());
     let forced = VantageRequest { force: true, ..request };
-    let (third, _) = plan(&store, &memory, seconds(3.5), &[forced]);
+    let (third, after) = plan(&store, &memory, seconds(3.5), &[forced]);
     assert!(third.vantages[0].depth);
+    assert!(!third.vantages[0].views[0].changed, "the picture before will do");
+    assert_eq!(third.vantages[0].base, Some(third.vantages[0].shows));
+    assert_eq!(third.vantages[0].shows, first.vantages[0].shows);
+    assert_eq!(after, memory);
+}
+
+/// A small box that moves from `from` to `to` in ten seconds, above a floor at `floor`.
+fn sliding(from: Vec3, to: Vec3, floor: f32) -> Scene {
+    let mut scene = scene();
+    let corner = Vec3::new(-90.0, floor, -90.0);
+    scene.meshes[0].primitives = vec![sheet(0, corner, Vec3::X * 180.0, Vec3::Z * 180.0, 1, 1.0)];
+    scene.meshes[1].primitives = cuboid(0, Vec3::ZERO, Vec3::ONE, 1, 1.0);
+    scene.nodes[0].translation = Vec3::ZERO;
+    scene.nodes[1].translation = from;
+    scene.animations[0].channels = vec![Channel {
+        node: 1,
+        times_s: vec![0.0, 10.0],
+        keys: Keys::Translation(vec![from, to]),
+        step: false,
+    }];
+    scene
+}
+
+/// The faces that change in each step of a second.
+fn changed_faces(scene: &Scene, lighting: &tongyou_scene::Lighting) -> Vec<Vec<usize>> {
+    let mut store = SceneStore::new();
+    let id = store.add(scene).unwrap();
+    let request = [panorama(id, Vec3::ZERO, lighting.clone())];
+    let mut memory = Memory::default();
+    let steps = (0..10).map(|second| {
+        let (plan, next) = plan(&store, &memory, seconds(f64::from(second)), &request);
+        memory = next;
+        let views = plan.vantages[0].views.iter().enumerate();
+        views.filter(|(_, v)| v.changed).map(|(i, _)| i).collect()
+    });
+    let all: Vec<Vec<usize>> = steps.collect();
+    assert_eq!(all[0], [0, 1, 2, 3, 4, 5], "the first is drawn whole");
+    all[1..].to_vec()
+}
+
+#[test]
+fn what_moves_in_one_face_changes_that_face_and_those_it_crosses_into() {
+    let mut light = day();
+    light.sun = Vec3::ZERO;
+    let steps = changed_faces(
+        &sliding(Vec3::new(20.0, 0.0, 0.0), Vec3::new(0.0, 0.0, 20.0), -30.0),
+        &light,
+    );
+    // At x = z the box lies in both, and where it was a step before must be drawn over.
+    let expected: [&[usize]; 9] = [&[0], &[0], &[0], &[0], &[0, 4], &[0, 4], &[4], &[4], &[4]];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn a_shadow_changes_the_faces_that_it_falls_into() {
+    let mut light = day();
+    light.to_sun = Vec3::new(1.0, 0.5, 0.0).normalize();
+    let scene = sliding(Vec3::new(0.0, 20.0, 0.0), Vec3::new(0.0, 20.0, 1.0), -2.0);
+    for faces in changed_faces(&scene, &light) {
+        assert_eq!(faces, [1, 2], "overhead, and its shadow towards -X");
+    }
+    light.sun = Vec3::ZERO;
+    for faces in changed_faces(&scene, &light) {
+        assert_eq!(faces, [2]);
+    }
+}
+
+#[test]
+fn a_lamp_changes_the_faces_that_it_reaches() {
+    let mut scene = sliding(Vec3::new(20.0, 0.0, 0.0), Vec3::new(20.0, 0.0, 0.5), -30.0);
+    scene.nodes[1].mesh = None;
+    scene.nodes[1].light = Some(0);
+    scene.lights.push(Light {
+        kind: LightKind::Point,
+        color: Vec3::ONE,
+        intensity: 10.0,
+        range_m: Some(4.0),
+    });
+    for faces in changed_faces(&scene, &dusk()) {
+        assert_eq!(faces, [0]);
+    }
+}
+
+#[test]
+fn pictures_have_one_key_for_one_content() {
+    let (store, id) = store();
+    let key = |time: f64, point: Vec3, vantage: u16| {
+        let request = VantageRequest {
+            vantage: VantageId(vantage),
+            ..panorama(id, point, day())
+        };
+        plan(&store, &Memory::default(), seconds(time), &[request]).0.vantages[0].shows
+    };
+    assert_eq!(key(2.5, Vec3::ZERO, 1), key(2.5, Vec3::ZERO, 2));
+    assert_eq!(key(0.5, Vec3::ZERO, 1), key(1.5, Vec3::ZERO, 1), "nothing turns then");
+    assert_ne!(key(2.5, Vec3::ZERO, 1), key(3.0, Vec3::ZERO, 1));
+    assert_ne!(key(2.5, Vec3::ZERO, 1), key(2.5, Vec3::X, 1));
 }
 
 #[test]

@@ -13,16 +13,20 @@ use wgpu::{
 
 use super::device::{Adapter, Gpu};
 use super::layout;
+use super::pictures::{Drawn, Picture, Pictures, pixels};
 use super::pipelines::{Pipelines, group, raster_index};
 use super::scene::GpuScene;
 use super::shadow::{Casters, ShadowMap};
 use super::target::{Readback, Target};
-use crate::plan::{RenderPlan, ScenePlan, VantagePlan};
+use crate::plan::{PictureKey, RenderPlan, ScenePlan, VantagePlan};
 use crate::prepare::Prepared;
 use crate::{Error, Result, SceneId, SceneStore, light};
 
-/// Vantages whose shadow maps are kept; the one that was drawn longest ago goes first.
+/// Places whose shadow maps are kept; the one where was drawn longest ago goes first.
 const KEPT_VANTAGES: usize = 16;
+
+/// The nearer shadow map's place is rounded to this, in metres.
+const SHADOW_STEP_M: f32 = 16.0;
 
 /// How an [`Executor`] is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +46,8 @@ pub struct Executor {
     store: SceneStore,
     scenes: Vec<GpuScene>,
     targets: BTreeMap<(u32, u32), Target>,
-    vantages: BTreeMap<VantageId, Vantage>,
+    vantages: BTreeMap<Place, Vantage>,
+    pictures: Pictures,
     /// Counts submissions, to know which vantage was drawn longest ago.
     submissions: u64,
 }
@@ -71,6 +76,8 @@ pub struct Frame {
     pub exposure: f32,
     /// The sky's light, see [`crate::ambient_sh`].
     pub ambient_sh: [[f32; 3]; 9],
+    /// How many of the vantage's views were drawn for it; the others are as they were.
+    pub drawn_views: usize,
 }
 
 /// A plan on its way through the device. Give it to [`Executor::collect`].
@@ -83,11 +90,23 @@ pub struct Submission {
 struct Pending {
     /// Everything but the pixels.
     frame: Frame,
+    shows: PictureKey,
+    /// The picture before, or an empty one.
+    picture: Picture,
+    drawn: Vec<Drawn>,
+    /// Depth goes into the frame.
     with_depth: bool,
-    readback: Readback,
+    /// Depth was read from the device.
+    read_depth: bool,
+    /// `None` when nothing was drawn.
+    readback: Option<Readback>,
 }
 
-/// What is kept for a vantage from set to set.
+/// Callers may use the same vantage id for different sessions: the place tells them apart, to within the rounding of
+/// the shadow maps.
+type Place = (VantageId, SceneId, [i32; 3]);
+
+/// What is kept at a place from set to set.
 struct Vantage {
     uniform: Buffer,
     group: BindGroup,
@@ -127,6 +146,7 @@ impl Executor {
             scenes: Vec::new(),
             targets: BTreeMap::new(),
             vantages: BTreeMap::new(),
+            pictures: Pictures::default(),
             submissions: 0,
         })
     }
@@ -203,10 +223,11 @@ impl Executor {
         let index = self.gpu.guarded("submitting", || {
             let index = self.gpu.queue.submit([encoder.finish()]);
             for p in &pending {
+                let Some(readback) = &p.readback else { continue };
                 // What fails here shows when the range is taken.
-                p.readback.nv12.slice(..).map_async(MapMode::Read, |_| {});
-                if p.with_depth {
-                    p.readback.depths.slice(..).map_async(MapMode::Read, |_| {});
+                readback.nv12.slice(..).map_async(MapMode::Read, |_| {});
+                if p.read_depth {
+                    readback.depths.slice(..).map_async(MapMode::Read, |_| {});
                 }
             }
             Ok(index)
@@ -228,19 +249,18 @@ impl Executor {
         };
         self.gpu.wait(index)?;
         let mut frames = Vec::with_capacity(submission.pending.len());
-        for Pending {
-            mut frame,
-            with_depth,
-            readback,
-        } in submission.pending
-        {
-            frame.nv12 = read(&readback.nv12)?;
-            if with_depth {
-                frame.depth = Some(bytemuck::pod_collect_to_vec(&read(&readback.depths)?));
+        for mut p in submission.pending {
+            let mut frame = p.frame;
+            if let Some(readback) = p.readback {
+                p.picture
+                    .take(frame.width, frame.height, &p.drawn, p.read_depth, &readback)?;
+                if let Some(target) = self.targets.get_mut(&(frame.width, frame.height)) {
+                    target.give_back(readback);
+                }
             }
-            if let Some(target) = self.targets.get_mut(&(frame.width, frame.height)) {
-                target.give_back(readback);
-            }
+            frame.nv12.clone_from(&p.picture.nv12);
+            frame.depth = p.with_depth.then(|| p.picture.depth.clone());
+            self.pictures.keep(p.shows, p.picture, self.submissions);
             frames.push(frame);
         }
         Ok(frames)
@@ -258,15 +278,37 @@ impl Executor {
         let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
         let (gpu, pipelines) = (&self.gpu, &self.pipelines);
         let ambient_sh = light::ambient_sh(&vantage.lighting);
-        gpu.guarded("drawing a vantage", || {
-            let size = (vantage.width, vantage.height);
+        let size = (vantage.width, vantage.height);
+        let base = vantage.base.and_then(|key| self.pictures.take(key));
+        let read_depth = vantage.depth || base.is_none();
+        let views = vantage.views.iter().enumerate();
+        let drawn: Vec<Drawn> = views
+            .filter(|(_, v)| v.changed || base.is_none())
+            .map(|(number, v)| Drawn { view: v.view, number })
+            .collect();
+        let mut pending = Pending {
+            frame: empty_frame(plan, vantage, ambient_sh, drawn.len()),
+            shows: vantage.shows,
+            picture: base.unwrap_or_else(|| Picture::new(size.0, size.1)),
+            drawn,
+            with_depth: vantage.depth,
+            read_depth,
+            readback: None,
+        };
+        let Some(first) = pending.drawn.first() else {
+            return Ok(pending);
+        };
+        let drawn = &pending.drawn;
+        let depth_bytes = (drawn.len() * pixels(&first.view) * 2) as u64;
+        let cell = (vantage.point / SHADOW_STEP_M).round().as_ivec3().to_array();
+        let readback = gpu.guarded("drawing a vantage", || {
             let target = self
                 .targets
                 .entry(size)
                 .or_insert_with(|| Target::new(gpu, size.0, size.1));
             let kept = self
                 .vantages
-                .entry(vantage.vantage)
+                .entry((vantage.vantage, id, cell))
                 .or_insert_with(|| Vantage::new(gpu, pipelines));
             kept.last_used = self.submissions;
             let casters = Casters {
@@ -276,7 +318,7 @@ impl Executor {
                 world_from_nodes: &scene.world_from_nodes,
                 frame: &kept.group,
             };
-            let mut frame = frame_uniform(vantage, gpu_scene, &ambient_sh);
+            let mut frame = frame_uniform(vantage, drawn, gpu_scene, &ambient_sh);
             let l = &vantage.lighting;
             if l.sun != Vec3::ZERO {
                 let (near, far) = (&mut kept.shadow_near, &mut kept.shadow_far);
@@ -285,14 +327,16 @@ impl Executor {
                 frame.shadow_texels = Vec4::new(near.texel_m(), far.texel_m(), 1.0, 0.0);
             }
             gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
-            raster(pipelines, encoder, target, kept, prepared, gpu_scene, vantage)?;
-            shade(gpu, pipelines, encoder, target, kept, gpu_scene, vantage);
-            Ok(Pending {
-                frame: empty_frame(plan, vantage, ambient_sh),
-                with_depth: vantage.depth,
-                readback: target.read_back(gpu, encoder, vantage.depth),
-            })
-        })
+            target.provide(gpu, drawn.len(), first.view.size);
+            for (slot, d) in drawn.iter().enumerate() {
+                let parts = &vantage.views[d.number].parts;
+                raster(pipelines, encoder, target, kept, prepared, gpu_scene, parts, slot)?;
+            }
+            shade(gpu, pipelines, encoder, target, kept, gpu_scene, drawn);
+            Ok(target.read_back(gpu, encoder, if read_depth { depth_bytes } else { 0 }))
+        })?;
+        pending.readback = Some(readback);
+        Ok(pending)
     }
 
     fn forget_old(&mut self) {
@@ -317,13 +361,14 @@ impl Vantage {
         Self {
             uniform,
             group,
-            shadow_near: ShadowMap::new(gpu, pipelines, 1536, 56.0, 16.0),
+            shadow_near: ShadowMap::new(gpu, pipelines, 1536, 56.0, SHADOW_STEP_M),
             shadow_far: ShadowMap::new(gpu, pipelines, 1024, 320.0, 64.0),
             last_used: 0,
         }
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "one private call")]
 fn raster(
     pipelines: &Pipelines,
     encoder: &mut CommandEncoder,
@@ -331,12 +376,16 @@ fn raster(
     kept: &Vantage,
     prepared: &Prepared,
     scene: &GpuScene,
-    vantage: &VantagePlan,
+    parts: &[u32],
+    slot: usize,
 ) -> Result<()> {
+    let (Some(visibility), Some(depth)) = (target.visibility.get(slot), &target.depth) else {
+        return Ok(());
+    };
     let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
         label: Some("visibility"),
         color_attachments: &[Some(RenderPassColorAttachment {
-            view: &target.visibility,
+            view: visibility,
             depth_slice: None,
             resolve_target: None,
             ops: Operations {
@@ -345,7 +394,7 @@ fn raster(
             },
         })],
         depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
-            view: &target.depth,
+            view: depth,
             depth_ops: Some(Operations {
                 load: LoadOp::Clear(0.0),
                 store: StoreOp::Discard,
@@ -358,26 +407,21 @@ fn raster(
     pass.set_bind_group(1, &kept.group, &[]);
     pass.set_vertex_buffer(0, scene.vertices.slice(..));
     pass.set_index_buffer(scene.indices.slice(..), wgpu::IndexFormat::Uint32);
-    for (number, planned) in (0u32..).zip(&vantage.views) {
-        let (origin, size) = (planned.view.origin, planned.view.size);
-        let (at, extent) = (origin.as_vec2(), size.as_vec2());
-        pass.set_viewport(at.x, at.y, extent.x, extent.y, 0.0, 1.0);
-        pass.set_scissor_rect(origin.x, origin.y, size.x, size.y);
-        for (index, pipeline) in pipelines.raster.iter().enumerate() {
-            let mut bound = false;
-            for &p in &planned.parts {
-                let part = prepared.parts.get(p as usize).ok_or(Error::UnknownScene(u32::MAX))?;
-                if raster_index(part.alpha_tested, part.double_sided, scene.mirrored[p as usize]) != index {
-                    continue;
-                }
-                if !bound {
-                    pass.set_pipeline(pipeline);
-                    bound = true;
-                }
-                let instance = number << 16 | p;
-                let range = part.first_index..part.first_index + part.index_count;
-                pass.draw_indexed(range, part.base_vertex.cast_signed(), instance..instance + 1);
+    let instance_slot = u32::try_from(slot).unwrap_or(0) << 16;
+    for (index, pipeline) in pipelines.raster.iter().enumerate() {
+        let mut bound = false;
+        for &p in parts {
+            let part = prepared.parts.get(p as usize).ok_or(Error::UnknownScene(u32::MAX))?;
+            if raster_index(part.alpha_tested, part.double_sided, scene.mirrored[p as usize]) != index {
+                continue;
             }
+            if !bound {
+                pass.set_pipeline(pipeline);
+                bound = true;
+            }
+            let instance = instance_slot | p;
+            let range = part.first_index..part.first_index + part.index_count;
+            pass.draw_indexed(range, part.base_vertex.cast_signed(), instance..instance + 1);
         }
     }
     Ok(())
@@ -390,22 +434,9 @@ fn shade(
     target: &Target,
     kept: &Vantage,
     scene: &GpuScene,
-    vantage: &VantagePlan,
+    drawn: &[Drawn],
 ) {
     use wgpu::BindingResource::{Sampler, TextureView};
-    let resources = vec![
-        TextureView(&target.visibility),
-        TextureView(&kept.shadow_near.view),
-        TextureView(&kept.shadow_far.view),
-        Sampler(&pipelines.shadow_sampler),
-        scene.lamps.lamps.as_entire_binding(),
-        scene.lamps.cells.as_entire_binding(),
-        target.nv12.as_entire_binding(),
-        target.depths.as_entire_binding(),
-    ];
-    let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
-    let size = vantage.views.first().map_or(glam::UVec2::ZERO, |v| v.view.size);
-    let views = u32::try_from(vantage.views.len()).unwrap_or(0);
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
         label: Some("shade"),
         timestamp_writes: None,
@@ -413,15 +444,35 @@ fn shade(
     pass.set_pipeline(&pipelines.shade);
     pass.set_bind_group(0, &scene.group, &[]);
     pass.set_bind_group(1, &kept.group, &[]);
-    pass.set_bind_group(2, &shading, &[]);
-    pass.dispatch_workgroups(size.x.div_ceil(4 * 8), size.y.div_ceil(2 * 8), views);
+    for ((d, visibility), slot) in drawn.iter().zip(&target.visibility).zip(&pipelines.slots) {
+        let resources = vec![
+            TextureView(visibility),
+            TextureView(&kept.shadow_near.view),
+            TextureView(&kept.shadow_far.view),
+            Sampler(&pipelines.shadow_sampler),
+            scene.lamps.lamps.as_entire_binding(),
+            scene.lamps.cells.as_entire_binding(),
+            target.nv12.as_entire_binding(),
+            target.depths.as_entire_binding(),
+            slot.as_entire_binding(),
+        ];
+        let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
+        pass.set_bind_group(2, &shading, &[]);
+        let size = d.view.size;
+        pass.dispatch_workgroups(size.x.div_ceil(4 * 8), size.y.div_ceil(2 * 8), 1);
+    }
 }
 
-fn frame_uniform(vantage: &VantagePlan, scene: &GpuScene, ambient_sh: &[[f32; 3]; 9]) -> layout::Frame {
+fn frame_uniform(
+    vantage: &VantagePlan,
+    drawn: &[Drawn],
+    scene: &GpuScene,
+    ambient_sh: &[[f32; 3]; 9],
+) -> layout::Frame {
     let l: &Lighting = &vantage.lighting;
     let mut frame: layout::Frame = bytemuck::Zeroable::zeroed();
-    for (to, planned) in frame.views.iter_mut().zip(&vantage.views) {
-        let v = &planned.view;
+    for (to, d) in frame.views.iter_mut().zip(drawn) {
+        let v = &d.view;
         *to = layout::View {
             right: v.world_from_view.x_axis.extend(v.half_tangent.x),
             up: v.world_from_view.y_axis.extend(v.half_tangent.y),
@@ -446,7 +497,7 @@ fn frame_uniform(vantage: &VantagePlan, scene: &GpuScene, ambient_sh: &[[f32; 3]
     frame
 }
 
-fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9]) -> Frame {
+fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9], drawn_views: usize) -> Frame {
     Frame {
         vantage: vantage.vantage,
         tour_time: plan.tour_time,
@@ -458,17 +509,6 @@ fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 
         depth: None,
         exposure: vantage.lighting.exposure,
         ambient_sh,
+        drawn_views,
     }
-}
-
-fn read(buffer: &Buffer) -> Result<Vec<u8>> {
-    let range = buffer.slice(..).get_mapped_range();
-    let range = range.map_err(|e| Error::Gpu {
-        doing: "reading a picture",
-        message: e.to_string(),
-    })?;
-    let bytes = range.to_vec();
-    drop(range);
-    buffer.unmap();
-    Ok(bytes)
 }

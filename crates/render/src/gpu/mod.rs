@@ -4,6 +4,7 @@ mod device;
 mod executor;
 mod layout;
 mod mips;
+mod pictures;
 mod pipelines;
 mod scene;
 mod shadow;

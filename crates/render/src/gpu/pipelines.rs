@@ -1,13 +1,14 @@
 //! Pipelines and the layouts of what they bind.
 
 use tongyou_shaders::Shader;
+use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu::{
     AddressMode, BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
-    BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, CompareFunction, DepthBiasState,
-    DepthStencilState, Face, FilterMode, FragmentState, MipmapFilterMode, MultisampleState, PrimitiveState,
-    RenderPipeline, RenderPipelineDescriptor, SamplerBindingType, SamplerDescriptor, ShaderStages, TextureFormat,
-    TextureSampleType, TextureViewDimension, VertexAttribute, VertexBufferLayout, VertexFormat, VertexState,
-    VertexStepMode,
+    BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, BufferUsages, CompareFunction,
+    DepthBiasState, DepthStencilState, Face, FilterMode, FragmentState, MipmapFilterMode, MultisampleState,
+    PrimitiveState, RenderPipeline, RenderPipelineDescriptor, SamplerBindingType, SamplerDescriptor, ShaderStages,
+    TextureFormat, TextureSampleType, TextureViewDimension, VertexAttribute, VertexBufferLayout, VertexFormat,
+    VertexState, VertexStepMode,
 };
 
 use super::device::Gpu;
@@ -32,6 +33,8 @@ pub(crate) struct Pipelines {
     /// Opaque, alpha-tested.
     pub(crate) shadow: [RenderPipeline; 2],
     pub(crate) shade: wgpu::ComputePipeline,
+    /// For each view of a submission its number, for the shading pass.
+    pub(crate) slots: [Buffer; 6],
     repeat_sampler: wgpu::Sampler,
     pub(crate) shadow_sampler: wgpu::Sampler,
 }
@@ -92,6 +95,13 @@ impl Pipelines {
             }),
             shadow: [None, Some("fs_shadow_alpha")].map(|f| shadow_pipeline(gpu, &shadow, &shadow_pipelines, f)),
             shade,
+            slots: [0u32, 1, 2, 3, 4, 5].map(|slot| {
+                gpu.device.create_buffer_init(&BufferInitDescriptor {
+                    label: Some("slot"),
+                    contents: bytemuck::bytes_of(&[slot, 0, 0, 0]),
+                    usage: BufferUsages::UNIFORM,
+                })
+            }),
             scene_layout,
             frame_layout,
             shadow_layout,
@@ -188,6 +198,7 @@ fn shade_layout(gpu: &Gpu) -> BindGroupLayout {
         buffer(5, read),
         buffer(6, write),
         buffer(7, write),
+        buffer(8, BufferBindingType::Uniform),
     ]
     .map(|e| BindGroupLayoutEntry {
         visibility: ShaderStages::COMPUTE,

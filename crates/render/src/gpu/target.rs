@@ -1,5 +1,7 @@
-//! Where a vantage is drawn: the visibility target of a size, shared by all vantages of it, and readback buffers.
+//! Where a vantage is drawn: visibility targets and pictures of a size, shared by all vantages of it, and readback
+//! buffers.
 
+use glam::UVec2;
 use wgpu::{
     Buffer, BufferDescriptor, BufferUsages, CommandEncoder, Extent3d, Texture, TextureDescriptor, TextureDimension,
     TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
@@ -11,8 +13,11 @@ use crate::nv12::nv12_len;
 
 /// Targets of one size. Vantages of one submission use them one after the other.
 pub(crate) struct Target {
-    pub(crate) visibility: TextureView,
-    pub(crate) depth: TextureView,
+    /// One for each view that a submission drew. Each view has a target of its own: placed elsewhere in a larger one its
+    /// edges would be rounded otherwise, and a driver clears and stores all of it.
+    pub(crate) visibility: Vec<TextureView>,
+    /// For one view after the other.
+    pub(crate) depth: Option<TextureView>,
     pub(crate) nv12: Buffer,
     pub(crate) depths: Buffer,
     /// Buffers that no frame in flight uses.
@@ -29,11 +34,10 @@ pub(crate) struct Readback {
 
 impl Target {
     pub(crate) fn new(gpu: &Gpu, width: u32, height: u32) -> Self {
-        let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
         Self {
-            visibility: view(&texture(gpu, width, height, VISIBILITY, usage)),
-            depth: view(&texture(gpu, width, height, DEPTH, TextureUsages::RENDER_ATTACHMENT)),
+            visibility: Vec::new(),
+            depth: None,
             nv12: buffer(gpu, nv12_len(width, height), storage),
             depths: buffer(gpu, width as usize * height as usize * 2, storage),
             free: Vec::new(),
@@ -42,8 +46,21 @@ impl Target {
         }
     }
 
-    /// Copies the picture that was just drawn into a buffer of its own.
-    pub(crate) fn read_back(&mut self, gpu: &Gpu, encoder: &mut CommandEncoder, depth: bool) -> Readback {
+    /// Sees to it that there are targets for so many views of a size.
+    pub(crate) fn provide(&mut self, gpu: &Gpu, views: usize, size: UVec2) {
+        let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING;
+        while self.visibility.len() < views {
+            let visibility = texture(gpu, size.x, size.y, VISIBILITY, usage);
+            self.visibility.push(view(&visibility));
+        }
+        self.depth.get_or_insert_with(|| {
+            let depth = texture(gpu, size.x, size.y, DEPTH, TextureUsages::RENDER_ATTACHMENT);
+            view(&depth)
+        });
+    }
+
+    /// Copies the picture that was just drawn, and so many bytes of depth, into buffers of its own.
+    pub(crate) fn read_back(&mut self, gpu: &Gpu, encoder: &mut CommandEncoder, depth_bytes: u64) -> Readback {
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let (width, height) = (self.width, self.height);
         let readback = self.free.pop().unwrap_or_else(|| Readback {
@@ -51,8 +68,8 @@ impl Target {
             depths: buffer(gpu, width as usize * height as usize * 2, usage),
         });
         encoder.copy_buffer_to_buffer(&self.nv12, 0, &readback.nv12, 0, self.nv12.size());
-        if depth {
-            encoder.copy_buffer_to_buffer(&self.depths, 0, &readback.depths, 0, self.depths.size());
+        if depth_bytes > 0 {
+            encoder.copy_buffer_to_buffer(&self.depths, 0, &readback.depths, 0, depth_bytes);
         }
         readback
     }

@@ -1,0 +1,165 @@
+//! The last picture of each vantage, on the CPU: what did not change since is taken from there.
+
+use wgpu::{Buffer, BufferView};
+
+use super::target::Readback;
+use crate::nv12::nv12_len;
+use crate::plan::PictureKey;
+use crate::{Error, Result, View};
+
+/// Most bytes that pictures may take: about fifty panoramas.
+const KEPT_BYTES: usize = 256 << 20;
+/// A picture that was not asked for during this many submissions belongs to nobody.
+const KEPT_SUBMISSIONS: u64 = 1000;
+
+/// Colour and depth of all views of a vantage.
+pub(crate) struct Picture {
+    pub(crate) nv12: Vec<u8>,
+    /// View after view.
+    pub(crate) depth: Vec<u16>,
+}
+
+/// Pictures by what they show, so that callers with equal vantage ids do not get each other's.
+#[derive(Default)]
+pub(crate) struct Pictures {
+    kept: Vec<Kept>,
+}
+
+struct Kept {
+    shows: PictureKey,
+    picture: Picture,
+    last_used: u64,
+}
+
+/// Where a view that was drawn lies in the whole picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn {
+    pub(crate) view: View,
+    /// Its number in its vantage.
+    pub(crate) number: usize,
+}
+
+impl Picture {
+    pub(crate) fn new(width: u32, height: u32) -> Self {
+        Self {
+            nv12: vec![0; nv12_len(width, height)],
+            depth: vec![0; width as usize * height as usize],
+        }
+    }
+
+    /// Takes the views that were drawn, and their depths if they were read.
+    pub(crate) fn take(
+        &mut self,
+        width: u32,
+        height: u32,
+        drawn: &[Drawn],
+        depth: bool,
+        from: &Readback,
+    ) -> Result<()> {
+        let bytes = mapped(&from.nv12, from.nv12.size())?;
+        for d in drawn {
+            copy_view(&mut self.nv12, &bytes, width as usize, height as usize, &d.view);
+        }
+        drop(bytes);
+        from.nv12.unmap();
+        if !depth {
+            return Ok(());
+        }
+        let pixels = drawn.first().map_or(0, |d| pixels(&d.view));
+        let bytes = mapped(&from.depths, (drawn.len() * pixels * 2) as u64)?;
+        for (slot, d) in drawn.iter().enumerate() {
+            let to = bytemuck::cast_slice_mut(&mut self.depth[d.number * pixels..][..pixels]);
+            to.copy_from_slice(&bytes[slot * pixels * 2..][..pixels * 2]);
+        }
+        drop(bytes);
+        from.depths.unmap();
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.nv12.len() + self.depth.len() * 2
+    }
+}
+
+impl Pictures {
+    /// Takes a picture out; it comes back by [`Self::keep`], changed.
+    pub(crate) fn take(&mut self, shows: PictureKey) -> Option<Picture> {
+        let at = self.kept.iter().position(|k| k.shows == shows)?;
+        Some(self.kept.swap_remove(at).picture)
+    }
+
+    pub(crate) fn keep(&mut self, shows: PictureKey, picture: Picture, now: u64) {
+        self.kept
+            .retain(|k| k.shows != shows && now - k.last_used < KEPT_SUBMISSIONS);
+        self.kept.push(Kept {
+            shows,
+            picture,
+            last_used: now,
+        });
+        let mut bytes: usize = self.kept.iter().map(|k| k.picture.bytes()).sum();
+        while bytes > KEPT_BYTES {
+            let oldest = (0..self.kept.len()).min_by_key(|i| self.kept[*i].last_used);
+            let Some(oldest) = oldest else { return };
+            bytes -= self.kept.swap_remove(oldest).picture.bytes();
+        }
+    }
+}
+
+/// Pixels of a view.
+pub(crate) const fn pixels(view: &View) -> usize {
+    view.size.x as usize * view.size.y as usize
+}
+
+/// Copies a view's rows of luma and of chroma.
+fn copy_view(to: &mut [u8], from: &[u8], width: usize, height: usize, view: &View) {
+    let [x, y, across, down] = [view.origin.x, view.origin.y, view.size.x, view.size.y].map(|v| v as usize);
+    let luma = y..y + down;
+    let chroma = height + y / 2..height + (y + down) / 2;
+    for row in luma.chain(chroma) {
+        let at = row * width + x;
+        to[at..at + across].copy_from_slice(&from[at..at + across]);
+    }
+}
+
+fn mapped(buffer: &Buffer, bytes: u64) -> Result<BufferView> {
+    let range = buffer.slice(..bytes).get_mapped_range();
+    range.map_err(|e| Error::Gpu {
+        doing: "reading a picture",
+        message: e.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_found_once_and_the_oldest_go_when_there_are_too_many() {
+        let mut pictures = Pictures::default();
+        for i in 0..80u64 {
+            pictures.keep(PictureKey(i), Picture::new(1536, 1024), i);
+        }
+        assert!(pictures.take(PictureKey(0)).is_none());
+        assert!(pictures.take(PictureKey(79)).is_some());
+        assert!(pictures.take(PictureKey(79)).is_none());
+        let bytes: usize = pictures.kept.iter().map(|k| k.picture.bytes()).sum();
+        assert!(bytes <= KEPT_BYTES && pictures.kept.len() > 30);
+        pictures.keep(PictureKey(5), Picture::new(4, 2), 5000);
+        assert_eq!(pictures.kept.len(), 1);
+    }
+
+    #[test]
+    fn a_view_is_copied_to_its_place_alone() {
+        let view = View {
+            origin: glam::UVec2::new(4, 2),
+            size: glam::UVec2::new(4, 2),
+            ..crate::VantageKind::Panorama.views()[0]
+        };
+        let from: Vec<u8> = (0..48).collect();
+        let mut to = vec![255; 48];
+        copy_view(&mut to, &from, 8, 4, &view);
+        let copied: Vec<u8> = to.iter().copied().filter(|v| *v != 255).collect();
+        assert_eq!(copied, [20, 21, 22, 23, 28, 29, 30, 31, 44, 45, 46, 47]);
+        assert_eq!((to[20], to[28], to[44]), (20, 28, 44));
+    }
+}

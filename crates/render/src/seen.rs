@@ -1,0 +1,203 @@
+//! What a vantage showed, view by view, and what of it changed since.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use glam::{Mat4, Vec3};
+use tongyou_scene::Lighting;
+
+use crate::cull::{Aabb, Frustum};
+use crate::lamps::{Lamp, MAX_PER_CELL};
+use crate::plan::{PictureKey, ScenePlan};
+use crate::prepare::{Part, Prepared};
+use crate::{SceneId, VantageKind, VantageRequest, View};
+
+/// What moved less than this part of a pixel since a view was drawn has not moved.
+const STILL_PIXELS: f32 = 0.1;
+/// How far a shadow may fall, in metres, for the question whether an unseen thing's shadow is seen.
+const SHADOW_REACH_M: f32 = 150.0;
+/// A shadow's edge may lie this far from where geometry has it: the filter and the bias of the coarser map.
+const FAR_MARGIN_M: f32 = 2.0;
+/// The same where the finer map is sure to be used, up to this distance in metres.
+const NEAR_MARGIN_M: f32 = 0.35;
+const NEAR_SHADOWS_M: f32 = 35.0;
+
+/// Pieces in which a shadow's way is looked at.
+const SHADOW_PIECES: u8 = 16;
+
+/// What a vantage showed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    scene: SceneId,
+    lighting: Lighting,
+    point: Vec3,
+    near: f32,
+    kind: VantageKind,
+    /// As each view was when it was last drawn, which need not have been at one instant.
+    views: Vec<SeenView>,
+}
+
+/// What one view showed that may change.
+#[derive(Debug, Clone, PartialEq)]
+struct SeenView {
+    /// Moving parts that could be seen, or whose shadow could, and where they were.
+    moving: Vec<(u32, Mat4)>,
+    /// Lamps that reach into it, where they are lit.
+    lamps: Vec<Lamp>,
+}
+
+/// Whether a view's colours changed, and whether its depth did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) light: bool,
+    pub(crate) geometry: bool,
+}
+
+impl Change {
+    const ALL: Self = Self {
+        light: true,
+        geometry: true,
+    };
+}
+
+impl Seen {
+    pub(crate) fn now(request: &VantageRequest, prepared: &Prepared, scene: &ScenePlan, boxes: &[Aabb]) -> Self {
+        let lighting = &request.lighting;
+        let floor = boxes.iter().map(|b| b.min.y).fold(f32::INFINITY, f32::min);
+        let view = |view: View| {
+            let frustum = Frustum::new(&view, request.point, request.near);
+            let sees = |b: &Aabb| frustum.sees(b) || sees_shadow(&frustum, b, request, floor);
+            let moving = (0u32..)
+                .zip(prepared.parts.iter().zip(boxes))
+                .filter(|(_, (part, b))| part.moving && sees(b))
+                .map(|(i, (part, _))| (i, scene.world_from_nodes[part.node]));
+            let lit = lighting.lamps > 0.0;
+            // A full cell keeps the strongest lamps, so that any of them matters to all.
+            let crowded = scene.lamps.len() > MAX_PER_CELL;
+            let reaches = |lamp: &&Lamp| lit && (crowded || lamp.bounds().is_none_or(|b| frustum.sees(&b)));
+            SeenView {
+                moving: moving.collect(),
+                lamps: scene.lamps.iter().filter(reaches).copied().collect(),
+            }
+        };
+        Self {
+            scene: request.scene,
+            lighting: lighting.clone(),
+            point: request.point,
+            near: request.near,
+            kind: request.kind,
+            views: request.kind.views().into_iter().map(view).collect(),
+        }
+    }
+
+    /// What changed in each view since `old`.
+    pub(crate) fn changes_since(&self, old: Option<&Self>, parts: &[Part]) -> Vec<Change> {
+        let place = |s: &Self| (s.scene, s.point, s.near, s.kind);
+        let Some(old) = old.filter(|old| place(old) == place(self)) else {
+            return vec![Change::ALL; self.views.len()];
+        };
+        let finest = self.kind.views().into_iter().map(|v| v.radians_per_pixel());
+        let threshold = finest.fold(f32::INFINITY, f32::min) * STILL_PIXELS;
+        let views = self.views.iter().zip(&old.views);
+        views
+            .map(|(new, old_view)| {
+                let same_parts = new.moving.iter().map(|m| m.0).eq(old_view.moving.iter().map(|m| m.0));
+                let mut pairs = new.moving.iter().zip(&old_view.moving);
+                let geometry = !same_parts
+                    || pairs.any(|((part, new), (_, old))| {
+                        let bounds = &parts[*part as usize].bounds;
+                        self.moved(bounds, old, new, threshold)
+                    });
+                Change {
+                    light: geometry || self.lighting != old.lighting || new.lamps != old_view.lamps,
+                    geometry,
+                }
+            })
+            .collect()
+    }
+
+    fn moved(&self, bounds: &Aabb, old: &Mat4, new: &Mat4, threshold: f32) -> bool {
+        bounds.corners().iter().any(|corner| {
+            let (a, b) = (old.transform_point3(*corner), new.transform_point3(*corner));
+            a.distance(b) > threshold * b.distance(self.point).max(self.near)
+        })
+    }
+
+    /// This one, with the views that did not change as they were: slow motion adds up until it shows.
+    pub(crate) fn over(mut self, old: Option<&Self>, changes: &[Change]) -> Self {
+        for (i, change) in changes.iter().enumerate() {
+            if let (false, Some(old)) = (change.light, old) {
+                self.views[i].clone_from(&old.views[i]);
+            }
+        }
+        self
+    }
+
+    /// Equal for pictures that show the same.
+    pub(crate) fn key(&self) -> PictureKey {
+        let l = &self.lighting;
+        let mut numbers: Vec<f32> = Vec::with_capacity(1024);
+        for v in [self.point, l.to_sun, l.sun, l.sky_zenith, l.sky_horizon, l.ground] {
+            numbers.extend(v.to_array());
+        }
+        numbers.extend([self.near, l.lamps, l.emissive, l.exposure, l.haze_per_m]);
+        if let VantageKind::Flat {
+            world_from_camera,
+            vertical_fov_rad,
+            ..
+        } = self.kind
+        {
+            numbers.extend(world_from_camera.to_array());
+            numbers.push(vertical_fov_rad);
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.scene, self.kind.size(), self.views.len()).hash(&mut hasher);
+        for view in &self.views {
+            (view.moving.len(), view.lamps.len()).hash(&mut hasher);
+            for (part, world) in &view.moving {
+                part.hash(&mut hasher);
+                numbers.extend(world.to_cols_array());
+            }
+            for lamp in &view.lamps {
+                numbers.extend(bytemuck::bytes_of(lamp).iter().map(|b| f32::from(*b)));
+            }
+        }
+        for number in numbers {
+            number.to_bits().hash(&mut hasher);
+        }
+        PictureKey(hasher.finish())
+    }
+}
+
+/// Whether the shadow of something may fall into a view, on its way until it lies below everything.
+fn sees_shadow(frustum: &Frustum, b: &Aabb, request: &VantageRequest, floor: f32) -> bool {
+    let lighting = &request.lighting;
+    if lighting.sun == Vec3::ZERO || b.is_empty() {
+        return false;
+    }
+    let to_sun = lighting.to_sun.normalize_or(Vec3::Y);
+    let until_floor = if to_sun.y > 0.0 {
+        ((b.max.y - floor) / to_sun.y).max(0.0)
+    } else {
+        SHADOW_REACH_M
+    };
+    let way = to_sun * -until_floor.min(SHADOW_REACH_M);
+    if !frustum.sees_swept(b, way, FAR_MARGIN_M) {
+        return false;
+    }
+    // Each plane alone may cut the whole way where no point of it lies inside all of them; short pieces tell.
+    let step = way / f32::from(SHADOW_PIECES);
+    (0..SHADOW_PIECES).any(|i| {
+        let from = step * f32::from(i);
+        let piece = Aabb {
+            min: b.min + from,
+            max: b.max + from,
+        };
+        let furthest = piece.distance(request.point) + (b.max - b.min).length() + step.length();
+        let margin = if furthest < NEAR_SHADOWS_M {
+            NEAR_MARGIN_M
+        } else {
+            FAR_MARGIN_M
+        };
+        frustum.sees_swept(&piece, step, margin)
+    })
+}
