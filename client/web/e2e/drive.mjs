@@ -6,7 +6,7 @@
 //   {"eval": "JS expression", "as": "label"}     its value as `values.label`
 //   {"walk": cell} {"withhold": true|false} {"point": [x, y] | null} {"key": "n"} {"click": "selector"}
 //   {"fill": ["selector", "text"]}
-//   {"reload": true}                  loads the page again (to come back to the same place)
+//   {"reload": true}                  loads the page again, which comes back to the same place by itself
 // `interactive: true` in the arguments: after `steps`, further steps are read from standard input, one JSON object a
 // line, each answered by one JSON line {"ok", "value" | "error"}; the end of input ends the run.
 import { createInterface } from "node:readline";
@@ -78,8 +78,10 @@ export async function step(page, s, results, extra = {}) {
   else if (s.key) await page.keyboard.press(s.key);
   else if (s.click) await page.click(s.click);
   else if (s.fill) await page.fill(...s.fill);
-  else if (s.reload) await page.reload();
-  else {
+  else if (s.reload) {
+    await page.reload();
+    await waitForSet(page, s.timeoutMs ?? 30_000);
+  } else {
     for (const [name, run] of Object.entries(extra)) if (s[name] !== undefined) return run(s[name], s);
     throw new Error(`unknown step ${JSON.stringify(s)}`);
   }

@@ -4,6 +4,7 @@ import { clockErrorFrom } from "./clock/now";
 import { exposeDiagnostics } from "./diagnostics";
 import { RefusedReason } from "./gen/control_pb";
 import { Live } from "./tour/live";
+import { rememberedPlace } from "./tour/session";
 import { byId, make, setText } from "./ui/dom";
 import { Hud, noteOf } from "./ui/hud";
 import { drawSkyline } from "./ui/skyline";
@@ -28,6 +29,14 @@ let live: Live | null = null;
 let hud: Hud | null = null;
 const missing = missingFeature();
 if (missing) fail(say(missing));
+
+const place = rememberedPlace();
+if (place && !missing && (code.value === "" || code.value === place.code)) {
+  // The page was loaded again in the middle of a tour.
+  code.value = place.code;
+  name.value = place.name;
+  submit();
+}
 
 byId("language", HTMLButtonElement).addEventListener("click", () => {
   setLanguage(currentLanguage() === "zh" ? "en" : "zh");

@@ -343,7 +343,32 @@ export class Session {
 
   #become(state: State): void {
     this.state = state;
+    const request = this.#request;
+    if (state === "joined" && request && !request.grant) rememberPlace({ code: request.code, name: request.name });
+    if (state === "refused" || state === "ended" || state === "lost") rememberPlace(null);
     this.#events.changed();
+  }
+}
+
+const PLACE = "tongyou.place";
+
+/** Where this tab is, for the case that it is loaded again. */
+export function rememberedPlace(): { code: string; name: string } | null {
+  try {
+    const place: unknown = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+    if (place === null || typeof place !== "object" || !("code" in place) || !("name" in place)) return null;
+    return { code: String(place.code), name: String(place.name) };
+  } catch {
+    return null;
+  }
+}
+
+function rememberPlace(place: { code: string; name: string } | null): void {
+  try {
+    if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
+    else sessionStorage.removeItem(PLACE);
+  } catch {
+    // Without storage a reload starts at the first page.
   }
 }
 
