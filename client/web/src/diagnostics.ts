@@ -60,8 +60,8 @@ export interface Diagnostics {
   /** Points through a place of the window (−1 … 1, y up) where the wearer leads; `null` ends it. */
   pointAt(place: readonly [number, number] | null): void;
   walkTo(cell: number): void;
-  /** Hides everything but the world and the people. */
-  hideInterface(on: boolean): void;
+  /** Hides everything but the world and the people; the people too where that is asked for. */
+  hideInterface(on: boolean, people?: boolean): void;
 }
 
 declare global {
@@ -175,8 +175,9 @@ export function exposeDiagnostics(live: Live): void {
     },
     pointAt: (place) => live.input.pointAt(place),
     walkTo: (cell) => live.walk(cell),
-    hideInterface(on) {
+    hideInterface(on, people = false) {
       live.interfaceHidden = on;
+      live.peopleHidden = on && people;
       document.body.classList.toggle("bare", on);
     },
   };

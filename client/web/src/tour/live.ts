@@ -171,7 +171,7 @@ export class Live {
     const origin = this.poseOrigin;
     const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;
     this.crowd.update(this.session.connection.serverAt(info.displayedAtUs), origin, eye);
-    this.crowd.object.visible = !this.waiting;
+    this.crowd.object.visible = !this.waiting && !this.peopleHidden;
     this.rings.object.visible = !this.waiting && !this.interfaceHidden;
     this.rings.update(eye);
     const ray = worn ? worn.ray : this.input.pointingRay;
@@ -180,6 +180,7 @@ export class Live {
   }
 
   interfaceHidden = false;
+  peopleHidden = false;
   /** Metres from the pose origin. */
   sentHead: Vec3 | null = null;
 
