@@ -45,6 +45,8 @@ struct View {
     forward: vec4<f32>,
     // x, y, width, height in the target, in pixels.
     rect: vec4<u32>,
+    // What of it is drawn: x, y, width, height in the view.
+    area: vec4<u32>,
 }
 
 struct Frame {

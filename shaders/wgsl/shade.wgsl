@@ -277,10 +277,10 @@ fn cs_shade(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let view = slot.x;
-    let rect = frame.views[view].rect;
-    let origin = group.xy * vec2(32u, 16u);
+    let area = frame.views[view].area;
+    let origin = area.xy + group.xy * vec2(32u, 16u);
     let own = pixel_of(origin, thread * 8u);
-    let inside = own.x < rect.z && own.y < rect.w;
+    let inside = all(own < area.xy + area.zw);
     if thread == 0u {
         atomicStore(&edge_count, 0u);
     }

@@ -1,6 +1,6 @@
 //! Boxes and frusta.
 
-use glam::{Mat4, Vec3};
+use glam::{Mat4, UVec2, Vec2, Vec3};
 
 use crate::View;
 
@@ -64,6 +64,62 @@ impl Aabb {
     }
 }
 
+/// A rectangle of a view, in pixels from its upper left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// Its upper left pixel.
+    pub origin: UVec2,
+    /// Pixels across and down.
+    pub size: UVec2,
+}
+
+/// Areas are made of these, in pixels: what one workgroup of `shade.wgsl` shades.
+pub(crate) const TILE: UVec2 = UVec2::new(32, 16);
+
+impl Area {
+    pub(crate) const fn whole(view: &View) -> Self {
+        Self {
+            origin: UVec2::ZERO,
+            size: view.size,
+        }
+    }
+
+    /// The tiles of a view that may show any of the box; `None` when there are none.
+    pub(crate) fn around(b: &Aabb, view: &View, eye: Vec3, near: f32) -> Option<Self> {
+        let whole = Self::whole(view);
+        let (mut low, mut high) = (Vec2::INFINITY, Vec2::NEG_INFINITY);
+        for corner in b.corners() {
+            let d = corner - eye;
+            let z = d.dot(view.forward());
+            if z < near {
+                return Some(whole);
+            }
+            let at = Vec2::new(d.dot(view.world_from_view.x_axis), -d.dot(view.world_from_view.y_axis));
+            let ndc = at / (z * view.half_tangent);
+            (low, high) = (low.min(ndc), high.max(ndc));
+        }
+        let size = view.size.as_vec2();
+        // One more pixel, against rounding.
+        let low = ((low + 1.0) * 0.5 * size - 1.0).max(Vec2::ZERO).as_uvec2() / TILE * TILE;
+        let high = ((high + 1.0) * 0.5 * size + 1.0).max(Vec2::ZERO).ceil().as_uvec2();
+        let high = (high.min(view.size) + TILE - 1) / TILE * TILE;
+        let high = high.min(view.size);
+        (low.x < high.x && low.y < high.y).then(|| Self {
+            origin: low,
+            size: high - low,
+        })
+    }
+
+    pub(crate) fn union(self, other: Self) -> Self {
+        let origin = self.origin.min(other.origin);
+        let end = (self.origin + self.size).max(other.origin + other.size);
+        Self {
+            origin,
+            size: end - origin,
+        }
+    }
+}
+
 /// The half-spaces that a view sees: four through the eye, one at the near plane.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frustum {
@@ -75,10 +131,24 @@ pub(crate) struct Frustum {
 
 impl Frustum {
     pub(crate) fn new(view: &View, eye: Vec3, near: f32) -> Self {
+        Self::of_area(view, &Area::whole(view), eye, near)
+    }
+
+    /// What an area of a view sees.
+    pub(crate) fn of_area(view: &View, area: &Area, eye: Vec3, near: f32) -> Self {
         let (right, up, forward) = (view.world_from_view.x_axis, view.world_from_view.y_axis, view.forward());
-        let (across, along) = (forward * view.half_tangent.x, forward * view.half_tangent.y);
+        let size = view.size.as_vec2();
+        let low = (area.origin.as_vec2() / size * 2.0 - 1.0) * view.half_tangent;
+        let high = ((area.origin + area.size).as_vec2() / size * 2.0 - 1.0) * view.half_tangent;
+        let planes = [
+            right - forward * low.x,
+            forward * high.x - right,
+            up + forward * high.y,
+            -forward * low.y - up,
+            forward,
+        ];
         Self {
-            normals: [across + right, across - right, along + up, along - up, forward].map(Vec3::normalize),
+            normals: planes.map(Vec3::normalize),
             eye,
             near,
         }

@@ -18,6 +18,7 @@ mod seen;
 mod store;
 mod view;
 
+pub use cull::Area;
 pub use error::{Error, Result};
 pub use gpu::{Adapter, Config, Executor, Frame, Submission};
 pub use lamps::Lamp;

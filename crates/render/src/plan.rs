@@ -6,7 +6,7 @@ use glam::{Mat4, Vec3};
 use tongyou_protocol::{TourTime, VantageId};
 use tongyou_scene::Lighting;
 
-use crate::cull::{Aabb, Frustum};
+use crate::cull::{Aabb, Area, Frustum};
 use crate::lamps::{self, Lamp};
 use crate::prepare::Prepared;
 use crate::seen::{Change, Seen};
@@ -79,8 +79,10 @@ pub struct PictureKey(pub u64);
 /// One camera and what it may see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedView {
-    /// It shows something else than it did; otherwise it need not be drawn.
-    pub changed: bool,
+    /// Where it shows something else than it did; the rest need not be drawn.
+    pub changed: Option<Area>,
+    /// Those of `parts` that may be seen in the area that changed.
+    pub changed_parts: Vec<u32>,
     /// The camera.
     pub view: View,
     /// The scene's parts in its frustum, nearest first.
@@ -150,17 +152,16 @@ pub fn plan(
             .iter()
             .map(|p| p.bounds.transformed(&scene.world_from_nodes[p.node]))
             .collect();
-        let now = Seen::now(request, prepared, scene, &boxes);
+        let floor = boxes.iter().map(|b| b.min.y).fold(f32::INFINITY, f32::min);
+        let mut shown = Seen::now(request, prepared, scene, &boxes, floor);
         let old = memory.seen.get(&request.vantage);
-        let changes = now.changes_since(old, &prepared.parts);
-        if let (Some(old), false) = (old, request.force || changes.iter().any(|c| c.light)) {
+        let changes = shown.settle(old, &prepared.parts, floor);
+        if let (Some(old), false) = (old, request.force || changes.iter().any(|c| c.area.is_some())) {
             plan.still.push(request.vantage);
             next.seen.insert(request.vantage, old.clone());
             continue;
         }
-        let shown = now.over(old, &changes);
-        let useful = !changes.iter().all(|c| c.geometry);
-        let base = old.filter(|_| useful).map(Seen::key);
+        let base = old.map(Seen::key);
         plan.vantages
             .push(vantage_plan(request, at, &boxes, &changes, base, shown.key()));
         next.seen.insert(request.vantage, shown);
@@ -212,10 +213,17 @@ fn vantage_plan(
             .map(|(i, b)| (b.distance(request.point), i))
             .collect();
         parts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let parts: Vec<u32> = parts.into_iter().map(|p| p.1).collect();
+        let changed_parts = change.area.map_or_else(Vec::new, |area| {
+            let frustum = Frustum::of_area(&view, &area, request.point, request.near);
+            let seen = parts.iter().filter(|p| frustum.sees(&boxes[**p as usize]));
+            seen.copied().collect()
+        });
         PlannedView {
-            changed: change.light,
+            changed: change.area,
+            changed_parts,
             view,
-            parts: parts.into_iter().map(|p| p.1).collect(),
+            parts,
         }
     });
     VantagePlan {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use glam::{Mat4, Vec3};
 use tongyou_scene::Lighting;
 
-use crate::cull::{Aabb, Frustum};
+use crate::cull::{Aabb, Area, Frustum};
 use crate::lamps::{Lamp, MAX_PER_CELL};
 use crate::plan::{PictureKey, ScenePlan};
 use crate::prepare::{Part, Prepared};
@@ -43,29 +43,43 @@ struct SeenView {
     moving: Vec<(u32, Mat4)>,
     /// Lamps that reach into it, where they are lit.
     lamps: Vec<Lamp>,
+    /// There are more lamps than a cell may have.
+    crowded: bool,
 }
 
-/// Whether a view's colours changed, and whether its depth did.
+/// Where a view's colours changed, and whether its depth did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) light: bool,
+    pub(crate) area: Option<Area>,
     pub(crate) geometry: bool,
 }
 
 impl Change {
-    const ALL: Self = Self {
-        light: true,
-        geometry: true,
+    const NONE: Self = Self {
+        area: None,
+        geometry: false,
     };
+
+    fn add(&mut self, area: Option<Area>) {
+        self.area = match (self.area, area) {
+            (Some(a), Some(b)) => Some(a.union(b)),
+            (a, b) => a.or(b),
+        };
+    }
 }
 
 impl Seen {
-    pub(crate) fn now(request: &VantageRequest, prepared: &Prepared, scene: &ScenePlan, boxes: &[Aabb]) -> Self {
+    pub(crate) fn now(
+        request: &VantageRequest,
+        prepared: &Prepared,
+        scene: &ScenePlan,
+        boxes: &[Aabb],
+        floor: f32,
+    ) -> Self {
         let lighting = &request.lighting;
-        let floor = boxes.iter().map(|b| b.min.y).fold(f32::INFINITY, f32::min);
         let view = |view: View| {
             let frustum = Frustum::new(&view, request.point, request.near);
-            let sees = |b: &Aabb| frustum.sees(b) || sees_shadow(&frustum, b, request, floor);
+            let sees = |b: &Aabb| frustum.sees(b) || !shadow(&frustum, b, lighting, request.point, floor).is_empty();
             let moving = (0u32..)
                 .zip(prepared.parts.iter().zip(boxes))
                 .filter(|(_, (part, b))| part.moving && sees(b))
@@ -77,6 +91,7 @@ impl Seen {
             SeenView {
                 moving: moving.collect(),
                 lamps: scene.lamps.iter().filter(reaches).copied().collect(),
+                crowded,
             }
         };
         Self {
@@ -89,30 +104,84 @@ impl Seen {
         }
     }
 
-    /// What changed in each view since `old`.
-    pub(crate) fn changes_since(&self, old: Option<&Self>, parts: &[Part]) -> Vec<Change> {
+    /// What changed in each view since `old`. What did not move enough to show takes its old place in `self`: slow
+    /// motion adds up until it shows.
+    pub(crate) fn settle(&mut self, old: Option<&Self>, parts: &[Part], floor: f32) -> Vec<Change> {
+        let views = self.kind.views();
         let place = |s: &Self| (s.scene, s.point, s.near, s.kind);
         let Some(old) = old.filter(|old| place(old) == place(self)) else {
-            return vec![Change::ALL; self.views.len()];
+            let all = |view| Change {
+                area: Some(Area::whole(view)),
+                geometry: true,
+            };
+            return views.iter().map(all).collect();
         };
-        let finest = self.kind.views().into_iter().map(|v| v.radians_per_pixel());
+        let finest = views.iter().map(View::radians_per_pixel);
         let threshold = finest.fold(f32::INFINITY, f32::min) * STILL_PIXELS;
-        let views = self.views.iter().zip(&old.views);
-        views
-            .map(|(new, old_view)| {
-                let same_parts = new.moving.iter().map(|m| m.0).eq(old_view.moving.iter().map(|m| m.0));
-                let mut pairs = new.moving.iter().zip(&old_view.moving);
-                let geometry = !same_parts
-                    || pairs.any(|((part, new), (_, old))| {
-                        let bounds = &parts[*part as usize].bounds;
-                        self.moved(bounds, old, new, threshold)
-                    });
-                Change {
-                    light: geometry || self.lighting != old.lighting || new.lamps != old_view.lamps,
-                    geometry,
+        let mut new_views = std::mem::take(&mut self.views);
+        let pairs = new_views.iter_mut().zip(&old.views).zip(&views);
+        let changes = pairs.map(|((new, old_view), view)| {
+            let mut change = self.motion(new, old_view, view, parts, threshold, floor);
+            for lamp in differing(&new.lamps, &old_view.lamps) {
+                change.add(lamp.bounds().map_or_else(
+                    || Some(Area::whole(view)),
+                    |b| Area::around(&b, view, self.point, self.near),
+                ));
+            }
+            if self.lighting != old.lighting || new.crowded {
+                let any = self.lighting != old.lighting || new.lamps != old_view.lamps;
+                change.add(any.then(|| Area::whole(view)));
+            }
+            change
+        });
+        let changes = changes.collect();
+        self.views = new_views;
+        changes
+    }
+
+    fn motion(
+        &self,
+        new: &mut SeenView,
+        old: &SeenView,
+        view: &View,
+        parts: &[Part],
+        threshold: f32,
+        floor: f32,
+    ) -> Change {
+        let mut change = Change::NONE;
+        let mut show = |part: u32, world: &Mat4| {
+            let b = parts[part as usize].bounds.transformed(world);
+            change.geometry = true;
+            change.add(Area::around(&b, view, self.point, self.near));
+            let frustum = Frustum::new(view, self.point, self.near);
+            for (piece, margin) in shadow(&frustum, &b, &self.lighting, self.point, floor) {
+                let wider = Aabb {
+                    min: piece.min - margin,
+                    max: piece.max + margin,
+                };
+                change.add(Area::around(&wider, view, self.point, self.near));
+            }
+        };
+        for (part, world) in &old.moving {
+            if new.moving.binary_search_by_key(part, |m| m.0).is_err() {
+                show(*part, world);
+            }
+        }
+        for (part, world) in &mut new.moving {
+            match old.moving.binary_search_by_key(part, |m| m.0) {
+                Err(_) => show(*part, world),
+                Ok(at) => {
+                    let before = &old.moving[at].1;
+                    if self.moved(&parts[*part as usize].bounds, before, world, threshold) {
+                        show(*part, before);
+                        show(*part, world);
+                    } else {
+                        *world = *before;
+                    }
                 }
-            })
-            .collect()
+            }
+        }
+        change
     }
 
     fn moved(&self, bounds: &Aabb, old: &Mat4, new: &Mat4, threshold: f32) -> bool {
@@ -120,16 +189,6 @@ impl Seen {
             let (a, b) = (old.transform_point3(*corner), new.transform_point3(*corner));
             a.distance(b) > threshold * b.distance(self.point).max(self.near)
         })
-    }
-
-    /// This one, with the views that did not change as they were: slow motion adds up until it shows.
-    pub(crate) fn over(mut self, old: Option<&Self>, changes: &[Change]) -> Self {
-        for (i, change) in changes.iter().enumerate() {
-            if let (false, Some(old)) = (change.light, old) {
-                self.views[i].clone_from(&old.views[i]);
-            }
-        }
-        self
     }
 
     /// Equal for pictures that show the same.
@@ -168,11 +227,17 @@ impl Seen {
     }
 }
 
-/// Whether the shadow of something may fall into a view, on its way until it lies below everything.
-fn sees_shadow(frustum: &Frustum, b: &Aabb, request: &VantageRequest, floor: f32) -> bool {
-    let lighting = &request.lighting;
+/// The lamps that only one of two sets has.
+fn differing<'a>(new: &'a [Lamp], old: &'a [Lamp]) -> impl Iterator<Item = &'a Lamp> {
+    let gone = old.iter().filter(|l| !new.contains(l));
+    new.iter().filter(|l| !old.contains(l)).chain(gone)
+}
+
+/// Where in a view the shadow of something may fall on its way until it lies below everything: boxes, and by how much
+/// the shadow may exceed each.
+fn shadow(frustum: &Frustum, b: &Aabb, lighting: &Lighting, point: Vec3, floor: f32) -> Vec<(Aabb, f32)> {
     if lighting.sun == Vec3::ZERO || b.is_empty() {
-        return false;
+        return Vec::new();
     }
     let to_sun = lighting.to_sun.normalize_or(Vec3::Y);
     let until_floor = if to_sun.y > 0.0 {
@@ -182,22 +247,28 @@ fn sees_shadow(frustum: &Frustum, b: &Aabb, request: &VantageRequest, floor: f32
     };
     let way = to_sun * -until_floor.min(SHADOW_REACH_M);
     if !frustum.sees_swept(b, way, FAR_MARGIN_M) {
-        return false;
+        return Vec::new();
     }
     // Each plane alone may cut the whole way where no point of it lies inside all of them; short pieces tell.
     let step = way / f32::from(SHADOW_PIECES);
-    (0..SHADOW_PIECES).any(|i| {
+    let pieces = (0..SHADOW_PIECES).map(|i| {
         let from = step * f32::from(i);
         let piece = Aabb {
             min: b.min + from,
             max: b.max + from,
         };
-        let furthest = piece.distance(request.point) + (b.max - b.min).length() + step.length();
+        let furthest = piece.distance(point) + (b.max - b.min).length() + step.length();
         let margin = if furthest < NEAR_SHADOWS_M {
             NEAR_MARGIN_M
         } else {
             FAR_MARGIN_M
         };
-        frustum.sees_swept(&piece, step, margin)
-    })
+        (piece, margin)
+    });
+    let seen = pieces.filter(|(piece, margin)| frustum.sees_swept(piece, step, *margin));
+    let end = |piece: Aabb| Aabb {
+        min: piece.min + step,
+        max: piece.max + step,
+    };
+    seen.map(|(piece, margin)| (piece.union(end(piece)), margin)).collect()
 }

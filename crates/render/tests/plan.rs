@@ -65,7 +65,7 @@ fn describe(plan: &RenderPlan) -> String {
             writeln!(
                 text,
                 "  {} looks {} at {} size {} sees {:?}",
-                if p.changed { "changed" } else { "same" },
+                if p.changed.is_some() { "changed" } else { "same" },
                 p.view.forward(),
                 p.view.origin,
                 p.view.size,
@@ -104,7 +104,10 @@ fn a_flat_view_of_what_stands_still_is_still_while_something_turns_behind_it() {
     let forced = VantageRequest { force: true, ..request };
     let (third, after) = plan(&store, &memory, seconds(3.5), &[forced]);
     assert!(third.vantages[0].depth);
-    assert!(!third.vantages[0].views[0].changed, "the picture before will do");
+    assert!(
+        third.vantages[0].views[0].changed.is_none(),
+        "the picture before will do"
+    );
     assert_eq!(third.vantages[0].base, Some(third.vantages[0].shows));
     assert_eq!(third.vantages[0].shows, first.vantages[0].shows);
     assert_eq!(after, memory);
@@ -137,7 +140,7 @@ fn changed_faces(scene: &Scene, lighting: &tongyou_scene::Lighting) -> Vec<Vec<u
         let (plan, next) = plan(&store, &memory, seconds(f64::from(second)), &request);
         memory = next;
         let views = plan.vantages[0].views.iter().enumerate();
-        views.filter(|(_, v)| v.changed).map(|(i, _)| i).collect()
+        views.filter(|(_, v)| v.changed.is_some()).map(|(i, _)| i).collect()
     });
     let all: Vec<Vec<usize>> = steps.collect();
     assert_eq!(all[0], [0, 1, 2, 3, 4, 5], "the first is drawn whole");

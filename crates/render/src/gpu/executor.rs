@@ -18,9 +18,10 @@ use super::pipelines::{Pipelines, group, raster_index};
 use super::scene::GpuScene;
 use super::shadow::{Casters, ShadowMap};
 use super::target::{Readback, Target};
+use crate::cull::TILE;
 use crate::plan::{PictureKey, RenderPlan, ScenePlan, VantagePlan};
 use crate::prepare::Prepared;
-use crate::{Error, Result, SceneId, SceneStore, light};
+use crate::{Area, Error, Result, SceneId, SceneStore, light};
 
 /// Places whose shadow maps are kept; the one where was drawn longest ago goes first.
 const KEPT_VANTAGES: usize = 16;
@@ -283,9 +284,20 @@ impl Executor {
         let read_depth = vantage.depth || base.is_none();
         let views = vantage.views.iter().enumerate();
         let drawn: Vec<Drawn> = views
-            .filter(|(_, v)| v.changed || base.is_none())
-            .map(|(number, v)| Drawn { view: v.view, number })
+            .filter_map(|(number, v)| {
+                let area = if base.is_none() {
+                    Area::whole(&v.view)
+                } else {
+                    v.changed?
+                };
+                Some(Drawn {
+                    view: v.view,
+                    number,
+                    area,
+                })
+            })
             .collect();
+        let whole = base.is_none();
         let mut pending = Pending {
             frame: empty_frame(plan, vantage, ambient_sh, drawn.len()),
             shows: vantage.shows,
@@ -329,8 +341,9 @@ impl Executor {
             gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
             target.provide(gpu, drawn.len(), first.view.size);
             for (slot, d) in drawn.iter().enumerate() {
-                let parts = &vantage.views[d.number].parts;
-                raster(pipelines, encoder, target, kept, prepared, gpu_scene, parts, slot)?;
+                let planned = &vantage.views[d.number];
+                let parts = if whole { &planned.parts } else { &planned.changed_parts };
+                raster(pipelines, encoder, target, kept, prepared, gpu_scene, parts, (slot, d))?;
             }
             shade(gpu, pipelines, encoder, target, kept, gpu_scene, drawn);
             Ok(target.read_back(gpu, encoder, if read_depth { depth_bytes } else { 0 }))
@@ -377,7 +390,7 @@ fn raster(
     prepared: &Prepared,
     scene: &GpuScene,
     parts: &[u32],
-    slot: usize,
+    (slot, drawn): (usize, &Drawn),
 ) -> Result<()> {
     let (Some(visibility), Some(depth)) = (target.visibility.get(slot), &target.depth) else {
         return Ok(());
@@ -407,6 +420,8 @@ fn raster(
     pass.set_bind_group(1, &kept.group, &[]);
     pass.set_vertex_buffer(0, scene.vertices.slice(..));
     pass.set_index_buffer(scene.indices.slice(..), wgpu::IndexFormat::Uint32);
+    let (origin, size) = (drawn.area.origin, drawn.area.size);
+    pass.set_scissor_rect(origin.x, origin.y, size.x, size.y);
     let instance_slot = u32::try_from(slot).unwrap_or(0) << 16;
     for (index, pipeline) in pipelines.raster.iter().enumerate() {
         let mut bound = false;
@@ -458,8 +473,8 @@ fn shade(
         ];
         let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
         pass.set_bind_group(2, &shading, &[]);
-        let size = d.view.size;
-        pass.dispatch_workgroups(size.x.div_ceil(4 * 8), size.y.div_ceil(2 * 8), 1);
+        let tiles = (d.area.size + TILE - 1) / TILE;
+        pass.dispatch_workgroups(tiles.x, tiles.y, 1);
     }
 }
 
@@ -478,6 +493,7 @@ fn frame_uniform(
             up: v.world_from_view.y_axis.extend(v.half_tangent.y),
             forward: v.forward().extend(0.0),
             rect: UVec4::new(v.origin.x, v.origin.y, v.size.x, v.size.y),
+            area: UVec4::new(d.area.origin.x, d.area.origin.y, d.area.size.x, d.area.size.y),
         };
     }
     frame.point = vantage.point.extend(vantage.near);

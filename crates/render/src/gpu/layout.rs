@@ -49,6 +49,7 @@ pub(crate) struct View {
     pub(crate) up: Vec4,
     pub(crate) forward: Vec4,
     pub(crate) rect: UVec4,
+    pub(crate) area: UVec4,
 }
 
 /// `Frame` of `common.wgsl`.
@@ -149,7 +150,7 @@ mod tests {
                 normal_texture,
                 emissive_texture
             );
-            check!(s, "View", View, right, up, forward, rect);
+            check!(s, "View", View, right, up, forward, rect, area);
             check!(
                 s,
                 "Frame",

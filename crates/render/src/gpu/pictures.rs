@@ -5,7 +5,7 @@ use wgpu::{Buffer, BufferView};
 use super::target::Readback;
 use crate::nv12::nv12_len;
 use crate::plan::PictureKey;
-use crate::{Error, Result, View};
+use crate::{Area, Error, Result, View};
 
 /// Most bytes that pictures may take: about fifty panoramas.
 const KEPT_BYTES: usize = 256 << 20;
@@ -37,6 +37,8 @@ pub(crate) struct Drawn {
     pub(crate) view: View,
     /// Its number in its vantage.
     pub(crate) number: usize,
+    /// What of it was drawn.
+    pub(crate) area: Area,
 }
 
 impl Picture {
@@ -58,7 +60,7 @@ impl Picture {
     ) -> Result<()> {
         let bytes = mapped(&from.nv12, from.nv12.size())?;
         for d in drawn {
-            copy_view(&mut self.nv12, &bytes, width as usize, height as usize, &d.view);
+            copy_area(&mut self.nv12, &bytes, width as usize, height as usize, d);
         }
         drop(bytes);
         from.nv12.unmap();
@@ -68,8 +70,13 @@ impl Picture {
         let pixels = drawn.first().map_or(0, |d| pixels(&d.view));
         let bytes = mapped(&from.depths, (drawn.len() * pixels * 2) as u64)?;
         for (slot, d) in drawn.iter().enumerate() {
-            let to = bytemuck::cast_slice_mut(&mut self.depth[d.number * pixels..][..pixels]);
-            to.copy_from_slice(&bytes[slot * pixels * 2..][..pixels * 2]);
+            let to: &mut [u8] = bytemuck::cast_slice_mut(&mut self.depth[d.number * pixels..][..pixels]);
+            let from = &bytes[slot * pixels * 2..][..pixels * 2];
+            for y in d.area.origin.y..d.area.origin.y + d.area.size.y {
+                let at = (y * d.view.size.x + d.area.origin.x) as usize * 2;
+                let end = at + d.area.size.x as usize * 2;
+                to[at..end].copy_from_slice(&from[at..end]);
+            }
         }
         drop(bytes);
         from.depths.unmap();
@@ -110,9 +117,10 @@ pub(crate) const fn pixels(view: &View) -> usize {
     view.size.x as usize * view.size.y as usize
 }
 
-/// Copies a view's rows of luma and of chroma.
-fn copy_view(to: &mut [u8], from: &[u8], width: usize, height: usize, view: &View) {
-    let [x, y, across, down] = [view.origin.x, view.origin.y, view.size.x, view.size.y].map(|v| v as usize);
+/// Copies an area's rows of luma and of chroma.
+fn copy_area(to: &mut [u8], from: &[u8], width: usize, height: usize, drawn: &Drawn) {
+    let (origin, size) = (drawn.view.origin + drawn.area.origin, drawn.area.size);
+    let [x, y, across, down] = [origin.x, origin.y, size.x, size.y].map(|v| v as usize);
     let luma = y..y + down;
     let chroma = height + y / 2..height + (y + down) / 2;
     for row in luma.chain(chroma) {
@@ -157,7 +165,8 @@ mod tests {
         };
         let from: Vec<u8> = (0..48).collect();
         let mut to = vec![255; 48];
-        copy_view(&mut to, &from, 8, 4, &view);
+        let area = Area::whole(&view);
+        copy_area(&mut to, &from, 8, 4, &Drawn { view, number: 0, area });
         let copied: Vec<u8> = to.iter().copied().filter(|v| *v != 255).collect();
         assert_eq!(copied, [20, 21, 22, 23, 28, 29, 30, 31, 44, 45, 46, 47]);
         assert_eq!((to[20], to[28], to[44]), (20, 28, 44));
