@@ -100,11 +100,11 @@ export class Crowd {
     }
   }
 
-  update(serverNowUs: number | null, origin: three.Vector3, eye: three.Vector3): void {
+  update(serverNowUs: number | null, origin: three.Vector3, eye: three.Vector3, screen: three.Quaternion | null): void {
     for (const m of this.#members.values()) {
       m.held = serverNowUs === null ? null : m.poses.sample(serverNowUs - DELAY_US);
       m.figure.object.visible = m.held !== null;
-      if (m.held) m.figure.hold(m.held, origin, eye);
+      if (m.held) m.figure.hold(m.held, origin, eye, screen);
     }
   }
 

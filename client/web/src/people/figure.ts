@@ -45,8 +45,8 @@ export class Figure {
     this.object.add(this.#head, this.#body, ...this.#hands, this.#label, this.#pointer.object);
   }
 
-  /** `origin`: the stop's pose origin. Everything in stop-local metres. */
-  hold(held: Held, origin: three.Vector3, eye: three.Vector3): void {
+  /** `origin`: the stop's pose origin. Stop-local metres. `screen`: see `Rings.update`. */
+  hold(held: Held, origin: three.Vector3, eye: three.Vector3, screen: three.Quaternion | null): void {
     const place = (object: three.Object3D, joint: Held["head"] | null): boolean => {
       object.visible = joint !== null;
       if (!joint) return false;
@@ -66,7 +66,7 @@ export class Figure {
     this.#head.visible = !close;
     this.#body.visible = !close;
     this.#label.visible = !close;
-    this.#placeLabel(eye, distance);
+    this.#placeLabel(eye, distance, screen);
     const hand = held.right ? right : held.left ? left : null;
     const from = hand
       ? hand.position
@@ -127,13 +127,14 @@ export class Figure {
     return label;
   }
 
-  #placeLabel(eye: three.Vector3, distance: number): void {
+  #placeLabel(eye: three.Vector3, distance: number, screen: three.Quaternion | null): void {
     const letter = Math.max(0.028, distance * Math.tan(LETTER_ANGLE));
     const height = letter / this.#labelLetters;
     this.#label.scale.set(height * this.#labelAspect, height, 1);
     this.#label.position.copy(this.#head.position);
     this.#label.position.y += (this.guide ? 0.5 : 0.2) + height / 2;
-    this.#label.lookAt(eye);
+    if (screen) this.#label.quaternion.copy(screen);
+    else this.#label.lookAt(eye);
   }
 }
 

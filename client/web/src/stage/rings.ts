@@ -49,10 +49,22 @@ export class Rings {
         biased(new three.MeshBasicMaterial({ map: numberTexture(index + 1), transparent: true, depthWrite: false })),
       );
       label.position.y = 0.32;
+      const glow = new three.Mesh(
+        glowGeometry(),
+        biased(
+          new three.MeshBasicMaterial({
+            vertexColors: true,
+            transparent: true,
+            depthWrite: false,
+            side: three.DoubleSide,
+          }),
+        ),
+      );
+      glow.renderOrder = 2;
       disc.renderOrder = 1;
       ring.renderOrder = 2;
       label.renderOrder = 3;
-      group.add(disc, ring, label);
+      group.add(disc, ring, label, glow);
       this.object.add(group);
       this.#rings.push({ cell: index, group, material, at });
     });
@@ -71,7 +83,8 @@ export class Rings {
     return this.#rings.filter((r) => r.cell !== this.#here);
   }
 
-  update(eye: three.Vector3): void {
+  /** `screen`: how the window's camera is turned; a headset has none, there signs turn to the eye. */
+  update(eye: three.Vector3, screen: three.Quaternion | null): void {
     for (const r of this.#rings) {
       r.group.visible = r.cell !== this.#here;
       r.material.color.copy(r.cell === this.#hovered ? HOT : CALM);
@@ -80,7 +93,8 @@ export class Rings {
       const distance = r.at.distanceTo(eye);
       label.scale.setScalar(Math.max(0.6, distance * 0.075));
       label.position.y = 0.18 + 0.25 * label.scale.y;
-      label.lookAt(eye.x, label.getWorldPosition(new three.Vector3()).y, eye.z);
+      if (screen) label.quaternion.copy(screen);
+      else label.lookAt(eye);
     }
   }
 
@@ -95,6 +109,16 @@ export class Rings {
     }
     return best?.cell ?? null;
   }
+}
+
+/** Light that rises from a ring, so that it is seen from afar, where the ring itself is a line. */
+function glowGeometry(): three.BufferGeometry {
+  const geometry = new three.CylinderGeometry(RADIUS_M * 0.97, RADIUS_M * 0.97, 0.7, 40, 1, true).translate(0, 0.35, 0);
+  const positions = geometry.getAttribute("position");
+  const colors = new Float32Array(positions.count * 4);
+  for (let i = 0; i < positions.count; i++) colors.set([1, 0.72, 0.3, positions.getY(i) < 0.1 ? 0.55 : 0], i * 4);
+  geometry.setAttribute("color", new three.BufferAttribute(colors, 4));
+  return geometry;
 }
 
 function numberTexture(n: number): three.CanvasTexture {

@@ -170,10 +170,11 @@ export class Live {
     if (tag) this.crowd.light(tag);
     const origin = this.poseOrigin;
     const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;
-    this.crowd.update(this.session.connection.serverAt(info.displayedAtUs), origin, eye);
+    const screen = worn ? null : this.stage.view.quaternion;
+    this.crowd.update(this.session.connection.serverAt(info.displayedAtUs), origin, eye, screen);
     this.crowd.object.visible = !this.waiting && !this.peopleHidden;
     this.rings.object.visible = !this.waiting && !this.interfaceHidden;
-    this.rings.update(eye);
+    this.rings.update(eye, screen);
     const ray = worn ? worn.ray : this.input.pointingRay;
     this.pointer = ray ? this.meet(ray) : null;
     this.#sendPose(worn, info.nowMs);
