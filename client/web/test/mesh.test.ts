@@ -112,7 +112,7 @@ test("no gap between pieces of the surface: an inner edge belongs to two triangl
     }
     for (let c = 0; c < mesh.edges.length; c += 16) {
       const v = [0, 4, 12, 8].map((o) => mesh.edges[c + o] ?? 0);
-      v.forEach((a, i) => cutSides.add(name(a, v[(i + 1) % 4] ?? 0)));
+      for (const [i, a] of v.entries()) cutSides.add(name(a, v[(i + 1) % 4] ?? 0));
     }
     const border = (v: number): boolean =>
       v % GRID === 0 || v % GRID === GRID - 1 || v < GRID || v >= GRID * (GRID - 1);
