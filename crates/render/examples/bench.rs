@@ -1,5 +1,6 @@
 //! Draws panoramas of a square made of code (or of the GLB that `SCENE` names) and prints what a set costs, as JSON:
-//! drawn afresh, and drawn where something moved in the 250 ms since the last one. `POINT` is "x y z" in metres.
+//! drawn afresh, and drawn where something moved in the 250 ms since the last one. `POINT` is "x y z" in metres;
+//! `FRESH=0` leaves the former out.
 //! With a folder as argument it also writes the pictures there. `DETAIL` and `RUNS` are the square's fineness and the
 //! number of timed sets.
 #![allow(
@@ -74,22 +75,34 @@ fn main() {
                 768,
             );
         }
-        for fresh in [true, false] {
+        let kinds: &[bool] = if std::env::var_os("FRESH").is_some_and(|v| v == "0") {
+            &[false]
+        } else {
+            &[true, false]
+        };
+        for &fresh in kinds {
             let (cpu, start) = (cpu_s(), Instant::now());
-            let mut views = 0;
+            let (mut views, mut pixels) = (0, 0.0);
             for run in 1..=runs {
                 let from = if fresh { &Memory::default() } else { &memory };
                 let time = TourTime(i64::from(run) * STEP_US);
                 let (p, next) = plan(executor.scenes(), from, time, std::slice::from_ref(&request));
+                pixels += p.vantages[0]
+                    .views
+                    .iter()
+                    .filter_map(|v| v.changed)
+                    .map(|a| f64::from(a.size.x * a.size.y))
+                    .sum::<f64>();
                 views += executor.execute(&p).unwrap()[0].drawn_views;
                 memory = next;
             }
             println!(
                 "{{\"adapter\":\"{}\",\"scene\":\"{}\",\"light\":\"{name}\",\"triangles\":{triangles},\"covered\":{covered:.3},\
-                 \"fresh\":{fresh},\"views_per_set\":{:.2},\"wall_ms_per_set\":{:.1},\"cpu_ms_per_set\":{:.1}}}",
+                 \"fresh\":{fresh},\"views_per_set\":{:.2},\"drawn\":{:.3},\"wall_ms_per_set\":{:.1},\"cpu_ms_per_set\":{:.1}}}",
                 executor.adapter(),
                 scene.name,
                 f64::from(u32::try_from(views).unwrap()) / f64::from(runs),
+                pixels / f64::from(runs) / f64::from(frame.width * frame.height),
                 start.elapsed().as_secs_f64() * 1e3 / f64::from(runs),
                 (cpu_s() - cpu) * 1e3 / f64::from(runs),
             );

@@ -8,7 +8,7 @@ use crate::pack::{self, Vertex};
 use crate::{Error, Result};
 
 /// Triangles in a part: small enough to be culled with effect, far below the 16 bits of a visibility sample.
-const PART_TRIANGLES: usize = 8192;
+const PART_TRIANGLES: usize = 1024;
 /// A visibility sample has 16 bits for the part, and 0 is the sky.
 const MAX_PARTS: usize = 0xfffe;
 
