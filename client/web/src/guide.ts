@@ -203,7 +203,7 @@ function update(): void {
   if (state === "refused" || state === "lost" || state === "ended") {
     welcome.hidden = false;
     hudElement.hidden = true;
-    setText(problem, state === "refused" ? reason.message : `${say(state)} ${reason.message}`);
+    setText(problem, state === "refused" ? reason.message : `${say(state)} · ${reason.message}`);
     void refresh();
   }
   hud?.update();

@@ -132,7 +132,7 @@ function update(): void {
 
 function farewell(): string {
   const { state, reason } = live?.session ?? { state: "lost", reason: { code: 0, message: "" } };
-  if (state === "ended") return reason.message ? `${say("ended")} ${reason.message}` : say("ended");
+  if (state === "ended") return reason.message ? `${say("ended")} · ${reason.message}` : say("ended");
   if (state === "lost") return `${say("lost")} (${reason.message})`;
   const words: Partial<Record<RefusedReason, Word>> = {
     [RefusedReason.REFUSED_VERSION]: "refusedVersion",

@@ -245,6 +245,7 @@ export class Session {
         this.reason = { code: body.value.reason, message: body.value.message };
         if (this.#ticket.length > 0 && this.state === "connecting") forgetTicket(this.#request?.code ?? "");
         this.#become("refused");
+        this.connection.close();
         break;
       case "roster":
         this.people = body.value.people;
@@ -267,6 +268,7 @@ export class Session {
         forgetTicket(this.#request?.code ?? "");
         this.reason = { code: RefusedReason.REFUSED_UNSPECIFIED, message: body.value.message };
         this.#become("ended");
+        this.connection.close();
         break;
       case "notice":
         this.#events.notice(body.value.message);

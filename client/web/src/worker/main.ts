@@ -16,6 +16,8 @@ const MAX_VANTAGES = 4;
 const post = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer });
 
 let link: Link | null = null;
+/** Counts connections: what an earlier one still says is not of this one. */
+let connection = 0;
 let clock = new ClockSync();
 let withheld = false;
 let vantages: Vantage[] = [];
@@ -49,18 +51,47 @@ self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
 });
 
 async function open(message: Extract<ToWorker, { kind: "open" }>): Promise<void> {
-  link?.close();
+  connection += 1;
+  const mine = connection;
+  closeAll();
   clock = new ClockSync();
   total = { complete: 0, missed: 0, bytes: 0 };
   report = freshReport();
   try {
-    link = await openWebTransport({ url: message.url, certificateSha256: message.certificateSha256 }, events);
+    const address = { url: message.url, certificateSha256: message.certificateSha256 };
+    const opened = await openWebTransport(address, eventsOf(mine));
+    if (mine !== connection) {
+      opened.close();
+      return;
+    }
+    link = opened;
   } catch (error) {
-    post({ kind: "closed", reason: error instanceof Error ? error.message : String(error) });
+    if (mine === connection) post({ kind: "closed", reason: error instanceof Error ? error.message : String(error) });
     return;
   }
   post({ kind: "opened" });
   ticker = setInterval(tick, TICK_MS);
+}
+
+/** Lets go of a connection and of what it brought. */
+function closeAll(): void {
+  clearInterval(ticker);
+  for (const v of vantages) v.close();
+  vantages = [];
+  const last = link;
+  link = null;
+  last?.close();
+}
+
+/** The events of one connection, silent once there is another. */
+function eventsOf(mine: number): LinkEvents {
+  const current = (): boolean => mine === connection;
+  return {
+    control: (bytes) => current() && events.control(bytes),
+    frame: (bytes) => current() && events.frame(bytes),
+    datagram: (bytes) => current() && events.datagram(bytes),
+    closed: (reason) => current() && events.closed(reason),
+  };
 }
 
 const events: LinkEvents = {
@@ -84,10 +115,7 @@ const events: LinkEvents = {
     });
   },
   closed(reason) {
-    clearInterval(ticker);
-    for (const v of vantages) v.close();
-    vantages = [];
-    link = null;
+    closeAll();
     post({ kind: "closed", reason });
   },
 };
