@@ -161,7 +161,7 @@ pub fn plan(
             next.seen.insert(request.vantage, old.clone());
             continue;
         }
-        let base = old.map(Seen::key);
+        let base = old.filter(|old| old.has_place_of(&shown)).map(Seen::key);
         plan.vantages
             .push(vantage_plan(request, at, &boxes, &changes, base, shown.key()));
         next.seen.insert(request.vantage, shown);

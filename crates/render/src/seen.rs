@@ -108,8 +108,7 @@ impl Seen {
     /// motion adds up until it shows.
     pub(crate) fn settle(&mut self, old: Option<&Self>, parts: &[Part], floor: f32) -> Vec<Change> {
         let views = self.kind.views();
-        let place = |s: &Self| (s.scene, s.point, s.near, s.kind);
-        let Some(old) = old.filter(|old| place(old) == place(self)) else {
+        let Some(old) = old.filter(|old| old.has_place_of(self)) else {
             let all = |view| Change {
                 area: Some(Area::whole(view)),
                 geometry: true,
@@ -182,6 +181,12 @@ impl Seen {
             }
         }
         change
+    }
+
+    /// Whether both show the same scene with the same cameras: one's pixels may be the other's.
+    pub(crate) fn has_place_of(&self, other: &Self) -> bool {
+        let place = |s: &Self| (s.scene, s.point, s.near, s.kind);
+        place(self) == place(other)
     }
 
     fn moved(&self, bounds: &Aabb, old: &Mat4, new: &Mat4, threshold: f32) -> bool {

@@ -145,3 +145,17 @@ fn callers_with_the_same_vantage_id_get_their_own_pictures_and_what_is_lost_is_d
     let fresh = step(&mut executor, &mut Memory::default(), at(6), &there).unwrap();
     assert_same(&frame, &fresh, "after a loss");
 }
+
+#[test]
+fn a_vantage_may_change_its_shape() {
+    let Some(mut executor) = executor() else { return };
+    let id = executor.add_scene(&scene()).unwrap();
+    let point = Vec3::new(3.0, 1.7, 6.0);
+    let small = support::flat(id, point, Vec3::new(0.0, 6.0, 17.0), 64, 48, day());
+    let mut memory = Memory::default();
+    for request in [&small, &panorama(id, point, day()), &small] {
+        let frame = step(&mut executor, &mut memory, at(0), request).unwrap();
+        let fresh = step(&mut executor, &mut Memory::default(), at(0), request).unwrap();
+        assert_same(&frame, &fresh, "another shape");
+    }
+}
