@@ -45,7 +45,9 @@ export class Crowd {
     const sh = this.#probe.sh.coefficients;
     for (let i = 0; i < 9; i++) {
       const [r = 0, g = 0, b = 0] = tag.ambient.slice(3 * i, 3 * i + 3);
-      sh[i]?.set(r, g, b).multiplyScalar(tag.exposure);
+      // Half its tint: the colours by which people are told apart have to survive a blue evening.
+      const gray = (r + g + b) / 3;
+      sh[i]?.set(r + gray, g + gray, b + gray).multiplyScalar(tag.exposure / 2);
     }
     // So that nobody is lost in the dark nor burnt out: the mean stays within what a screen shows well.
     const mean = (tag.ambient.slice(0, 3).reduce((a, b) => a + b, 0) / 3) * tag.exposure * Y00;
