@@ -535,7 +535,9 @@ impl Headset {
         if let Some(prepared) = &mut tour.prepared {
             ready = prepared.check_ready(&self.receiver);
         }
-        if let Some(applied) = server.and_then(|s| tour.apply_if_due(s)) {
+        // Without a clock a change is better carried out at once than never.
+        let instant = server.or_else(|| tour.prepared.as_ref().and_then(Prepared::due));
+        if let Some(applied) = instant.and_then(|at| tour.apply_if_due(at)) {
             self.avatars.clear();
             self.events.push_back(Event::StopApplied(applied));
             self.up.jump();
