@@ -10,12 +10,13 @@ const SCENES: &str = "target/scenes";
 
 /// Everything that the demonstration runs.
 pub(crate) fn all(tools: &Tools) -> Result<()> {
+    // The server looks for the page when it is compiled.
+    page(tools)?;
     step(
         "build the programs (the first time takes minutes)",
         &mut command("cargo", &["build", "--workspace", "--bins"]),
     )?;
-    scenes()?;
-    page(tools)
+    scenes()
 }
 
 /// The scenes of all tours.
