@@ -78,6 +78,13 @@ pub(crate) fn for_testing() -> Result<Tools> {
     if output("fc-list", &[":lang=zh"]).is_none_or(|fonts| fonts.is_empty()) {
         missing.extend(["fontconfig", "fonts-noto-cjk"]);
     }
+    // The native client's window is tried on a display without a screen.
+    if !is_on_path("Xvfb") {
+        missing.push("xvfb");
+    }
+    if !has_library("libxkbcommon-x11.so.0") {
+        missing.push("libxkbcommon-x11-0");
+    }
     install(&missing)?;
     if output("cargo", &["nextest", "--version"]).is_none() {
         step(
