@@ -33,6 +33,7 @@ ${COMMON}
 in vec4 grid;
 out vec3 inFace;
 out vec2 source;
+flat out vec4 corner;
 flat out vec3 eyePoint;
 void main() {
   eyePoint = (modelMatrix * vec4(point, 1.0)).xyz;
@@ -46,6 +47,7 @@ void main() {
   inFace = gridDirection(column, row) * z;
   // Affine in the picture, so it is interpolated as value · z over z.
   source = gridDirection(grid.z, grid.w).xy * z;
+  corner = vec4(gridDirection(column, row).xy, gridDirection(grid.z, grid.w).xy);
   gl_Position = project(inFace);
 }
 `;
@@ -87,6 +89,8 @@ uniform float brightness;
 in vec3 inFace;
 #if PART == 1
 in vec2 source;
+/** Of one corner of the triangle: where it is and where its colour comes from, tangents. */
+flat in vec4 corner;
 /** Where the rendered point is in the world. */
 flat in vec3 eyePoint;
 #elif PART == 2
@@ -104,6 +108,16 @@ float depthAt(vec2 place) {
 
 bool isBefore(float d, float background) {
   return d > background + max(4.0, 0.05 * background);
+}
+
+/**
+ * Whether something stands before the background at this place or right beside it: pixels beside an edge have some of
+ * the colour of what stands before them.
+ */
+bool isRim(vec2 place, float background) {
+  vec2 beside = vec2(1.3 / depthSize, 0.0);
+  return isBefore(max(max(depthAt(place + beside.xy), depthAt(place - beside.xy)),
+                      max(depthAt(place + beside.yx), depthAt(place - beside.yx))), background);
 }
 
 vec3 picture(vec2 place) {
@@ -125,13 +139,17 @@ void main() {
 #if PART == 1
   float background = inFace.z > 11990.0 ? 0.0 : depthScale / inFace.z;
   bool covered = isBefore(depthAt(place), background);
-  // Pixels beside an edge have some of the colour of what stands before them. Seen from elsewhere that would be a rim.
-  if (!covered && distance(cameraPosition, eyePoint) > 0.02) {
-    vec2 beside = vec2(1.3 / depthSize, 0.0);
-    covered = isBefore(max(max(depthAt(place + beside.xy), depthAt(place - beside.xy)),
-                           max(depthAt(place + beside.yx), depthAt(place - beside.yx))), background);
+  // Seen from elsewhere, what has some of the colour of the foreground would be a rim.
+  if (!covered && distance(cameraPosition, eyePoint) > 0.02) covered = isRim(place, background);
+  if (covered) {
+    place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
+    // Where colour from two sides of a post meets, interpolation sweeps over what lies between them, the post: there
+    // the whole triangle takes its colour as one corner does, or the very colour of that corner.
+    vec2 alike = (inFace.xy / inFace.z + corner.zw - corner.xy) / halfTangent * 0.5 + 0.5;
+    if (distance(place, alike) > 3.0 / 127.0 || isRim(place, background)) {
+      place = isRim(alike, background) ? corner.zw / halfTangent * 0.5 + 0.5 : alike;
+    }
   }
-  if (covered) place = source / (inFace.z * halfTangent) * 0.5 + 0.5;
 #elif PART == 2
   if (!isBefore(depthAt(place), sheetDepth / inFace.z)) discard;
 #endif
