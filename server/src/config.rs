@@ -41,6 +41,9 @@ struct Settings {
     /// A file that is written once the server is ready: JSON with addresses, codes and grants
     #[arg(long, env = "TONGYOU_READY_FILE", global = true)]
     ready_file: Option<PathBuf>,
+    /// Address of plain HTTP that answers `GET /metrics` with counters for Prometheus; off where none is given
+    #[arg(long, env = "TONGYOU_METRICS", global = true)]
+    metrics: Option<SocketAddr>,
     /// Headsets that a session admits [default: 50]
     #[arg(long, env = "TONGYOU_CAPACITY", global = true)]
     capacity: Option<u16>,
@@ -75,6 +78,8 @@ pub struct Config {
     pub open: Vec<String>,
     /// Written once the server is ready.
     pub ready_file: Option<PathBuf>,
+    /// Where counters are served, without TLS.
+    pub metrics: Option<SocketAddr>,
     /// Headsets that a session admits.
     pub capacity: u16,
     /// Most sets a second of a vantage in which something moves.
@@ -117,6 +122,7 @@ impl Settings {
             names: self.names.or(below.names),
             open: self.open.or(below.open),
             ready_file: self.ready_file.or(below.ready_file),
+            metrics: self.metrics.or(below.metrics),
             capacity: self.capacity.or(below.capacity),
             sets_per_s: self.sets_per_s.or(below.sets_per_s),
             bitrate_bps: self.bitrate_bps.or(below.bitrate_bps),
@@ -136,6 +142,7 @@ impl Settings {
             names: self.names.unwrap_or_default(),
             open: self.open.unwrap_or_default(),
             ready_file: self.ready_file,
+            metrics: self.metrics,
             capacity: self.capacity.unwrap_or(50),
             sets_per_s: self.sets_per_s.unwrap_or(12.0),
             bitrate_bps: self.bitrate_bps.unwrap_or(12_000_000),

@@ -12,9 +12,12 @@ use tongyou_protocol::{ServerTime, SetId, cube};
 use tongyou_stream::send::EncodedFrame;
 use tracing::{error, warn};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Event, Mailbox};
 use crate::fanout::Key;
+use crate::metrics::Metrics;
+use crate::stamps::{self, SetTimes};
 
 /// zstd level of depth: keyframes are rare, changes small.
 const DEPTH_LEVEL: i32 = 3;
@@ -34,6 +37,7 @@ pub(crate) struct Rendered {
     pub(crate) key: Key,
     pub(crate) tag: Tag,
     pub(crate) rendered_at: ServerTime,
+    pub(crate) times: SetTimes,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) nv12: Vec<u8>,
@@ -62,7 +66,7 @@ struct Depth {
 }
 
 /// Runs until the render thread or the tick thread is gone.
-pub(crate) fn run(config: &Config, jobs: &Receiver<Job>, mailbox: &Mailbox) {
+pub(crate) fn run(config: &Config, clock: Clock, jobs: &Receiver<Job>, mailbox: &Mailbox, metrics: &Metrics) {
     let mut vantages: BTreeMap<Key, Vantage> = BTreeMap::new();
     for job in jobs {
         let rendered = match job {
@@ -73,8 +77,14 @@ pub(crate) fn run(config: &Config, jobs: &Receiver<Job>, mailbox: &Mailbox) {
             Job::Set(rendered) => rendered,
         };
         let key = rendered.key;
+        let (set, times, rendered_at) = (rendered.tag.set.0, rendered.times, rendered.rendered_at);
+        let began = clock.now();
         match encode(config, &mut vantages, *rendered) {
             Ok(frames) => {
+                let now = clock.now();
+                metrics.sets_encoded.add(1);
+                metrics.encode.record(now.saturating_since(began));
+                stamps::encoded(key, set, times, rendered_at, now);
                 if mailbox.blocking_send(Event::Encoded { key, frames }).is_err() {
                     return;
                 }

@@ -10,6 +10,9 @@ use tongyou_stream::adapt::{self, Controller, Quality};
 use tongyou_stream::send::{self, EncodedFrame, FrameId, GroupCache, Sender};
 use tongyou_transport::{Frame, Link};
 
+use crate::metrics::Metrics;
+use crate::stamps;
+
 /// A vantage of a session: `VantageId`s are only unique within one.
 pub(crate) type Key = (SessionKey, VantageId);
 
@@ -19,6 +22,7 @@ pub(crate) type Links = BTreeMap<LinkId, Arc<dyn Link>>;
 /// All vantages and their subscribers.
 pub(crate) struct Fanout {
     adapt: adapt::Config,
+    metrics: Arc<Metrics>,
     vantages: BTreeMap<Key, Vantage>,
     /// Which sender a frame in flight on a link belongs to, and its number there.
     in_flight: BTreeMap<LinkId, BTreeMap<u64, (Key, FrameId)>>,
@@ -34,9 +38,10 @@ struct Vantage {
 }
 
 impl Fanout {
-    pub(crate) fn new(adapt: adapt::Config) -> Self {
+    pub(crate) fn new(adapt: adapt::Config, metrics: Arc<Metrics>) -> Self {
         Self {
             adapt,
+            metrics,
             vantages: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_frame: 1,
@@ -110,6 +115,12 @@ impl Fanout {
 
     /// A frame arrived at its subscriber, or was given up.
     pub(crate) fn finished(&mut self, now: ServerTime, link: LinkId, id: u64, sent: bool) {
+        let counter = if sent {
+            &self.metrics.frames_delivered
+        } else {
+            &self.metrics.frames_expired
+        };
+        counter.add(1);
         let Some((key, id)) = self.in_flight.get_mut(&link).and_then(|frames| frames.remove(&id)) else {
             return;
         };
@@ -157,11 +168,17 @@ impl Fanout {
                         expires_in: next.expires_in,
                         id,
                     };
+                    let bytes = frame.len();
+                    stamps::frame_out(*link, &frame.chunks, now);
                     match handle.send_frame(frame) {
                         Ok(()) => {
+                            self.metrics.frame_sent(bytes);
                             self.in_flight.entry(*link).or_default().insert(id, (*key, next.id));
                         }
-                        Err(_) => sender.on_expired(next.id, now),
+                        Err(_) => {
+                            self.metrics.frames_expired.add(1);
+                            sender.on_expired(next.id, now);
+                        }
                     }
                 }
             }

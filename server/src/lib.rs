@@ -12,10 +12,12 @@ mod event;
 mod fanout;
 mod guide_auth;
 mod http;
+mod metrics;
 mod network;
 mod pages;
 mod render;
 mod server;
+mod stamps;
 mod tick;
 
 pub use config::{Config, Options};

@@ -16,6 +16,8 @@ use crate::clock::Clock;
 use crate::content::Content;
 use crate::encode::{Job, Rendered};
 use crate::fanout::Key;
+use crate::metrics::Metrics;
+use crate::stamps::SetTimes;
 
 /// The near plane in metres, and with it the scale of depth.
 const NEAR_M: f32 = 0.2;
@@ -40,6 +42,8 @@ struct SlotState {
 /// What is to be drawn.
 #[derive(Clone, Default)]
 pub(crate) struct Wanted {
+    /// The tick that wants it.
+    pub(crate) at: ServerTime,
     pub(crate) ticks: Vec<Tick>,
     pub(crate) quality: BTreeMap<Key, Quality>,
     /// To be drawn even if nothing moves.
@@ -93,6 +97,7 @@ pub(crate) struct Renderer {
     executor: Executor,
     scenes: BTreeMap<String, SceneId>,
     clock: Clock,
+    metrics: Arc<Metrics>,
     sets_per_s: f32,
     bitrate_bps: u32,
     /// What was drawn, by session and stop: each has its own instant.
@@ -106,7 +111,13 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     /// Opens the GPU and uploads the scenes. Call it on the thread that will [`Self::run`].
-    pub(crate) fn new(content: &Content, clock: Clock, sets_per_s: f32, bitrate_bps: u32) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        content: &Content,
+        clock: Clock,
+        sets_per_s: f32,
+        bitrate_bps: u32,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         // A container may forbid it, which only costs smoothness.
         if let Err(e) = rustix::process::nice(NICE) {
             warn!("the render thread keeps its priority: {e}");
@@ -121,6 +132,7 @@ impl Renderer {
             executor,
             scenes,
             clock,
+            metrics,
             sets_per_s,
             bitrate_bps,
             memories: BTreeMap::new(),
@@ -206,6 +218,10 @@ impl Renderer {
         let drawn: Vec<VantageId> = planned.vantages.iter().map(|v| v.vantage).collect();
         *memory = next;
         let rendered_at = self.clock.now();
+        if !drawn.is_empty() {
+            self.metrics.sets_rendered.add(drawn.len() as u64);
+            self.metrics.render.record(rendered_at.saturating_since(now));
+        }
         for request in &requests {
             let key = (tick.session, request.vantage);
             if drawn.contains(&request.vantage) {
@@ -246,6 +262,10 @@ impl Renderer {
                 key,
                 tag,
                 rendered_at,
+                times: SetTimes {
+                    wanted: wanted.at,
+                    started: now,
+                },
                 width,
                 height,
                 nv12,

@@ -22,6 +22,7 @@ use crate::event::{Ask, Event, Granted, Mailbox, QUEUE};
 use crate::fanout::Fanout;
 use crate::guide_auth::{GuideAuth, write_private};
 use crate::http::{self, Http};
+use crate::metrics::{self, Metrics};
 use crate::render::{Renderer, Slot};
 use crate::tick::Tick;
 use crate::{encode, network};
@@ -32,6 +33,8 @@ pub struct Server {
     origin: String,
     guide_link: String,
     certificate_sha256: [u8; 32],
+    /// Where the counters are served.
+    metrics: Option<SocketAddr>,
     open: Vec<(String, Granted)>,
     mailbox: Mailbox,
     pages: axum_server::Handle<SocketAddr>,
@@ -61,6 +64,12 @@ impl Server {
         let tcp = std::net::TcpListener::bind(addr).with_context(|| format!("can not open TCP port {addr}"))?;
         tcp.set_nonblocking(true)?;
 
+        let metrics = Arc::new(Metrics::default());
+        let metrics_at = match config.metrics {
+            Some(addr) => Some(metrics::serve(addr, metrics.clone()).await?),
+            None => None,
+        };
+
         let (mailbox, events) = mpsc::channel(QUEUE);
         let slot = Arc::new(Slot::default());
         let mut registry = Registry::new(
@@ -74,7 +83,17 @@ impl Server {
             registry.add_tour(tour.clone())?;
         }
         let tours = content.tours.values().cloned().collect();
-        let threads = start_threads(&config, clock, content, registry, &slot, mailbox.clone(), events).await?;
+        let threads = start_threads(
+            &config,
+            clock,
+            content,
+            registry,
+            &slot,
+            &metrics,
+            mailbox.clone(),
+            events,
+        )
+        .await?;
 
         let origin = http::origin(hosts.first().map_or("localhost", String::as_str), addr);
         let guide_link = format!("{origin}/guide/login?token={}", auth.link_token(SystemTime::now()));
@@ -102,6 +121,7 @@ impl Server {
             origin,
             guide_link,
             certificate_sha256,
+            metrics: metrics_at,
             open: Vec::new(),
             mailbox,
             pages,
@@ -138,7 +158,7 @@ impl Server {
             .collect();
         json!({
             "port": self.addr.port(), "origin": self.origin, "guide_link": self.guide_link,
-            "certificate_sha256": hash, "sessions": sessions,
+            "certificate_sha256": hash, "sessions": sessions, "metrics_port": self.metrics.map(|a| a.port()),
         })
     }
 
@@ -228,6 +248,7 @@ async fn start_threads(
     content: Content,
     registry: Registry,
     slot: &Arc<Slot>,
+    metrics: &Arc<Metrics>,
     mailbox: Mailbox,
     events: mpsc::Receiver<Event>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
@@ -236,8 +257,9 @@ async fn start_threads(
     let (ready, opened) = oneshot::channel();
     let render = {
         let (slot, sets_per_s, bitrate_bps) = (slot.clone(), config.sets_per_s, config.bitrate_bps);
+        let metrics = metrics.clone();
         thread("render", move || {
-            match Renderer::new(&content, clock, sets_per_s, bitrate_bps) {
+            match Renderer::new(&content, clock, sets_per_s, bitrate_bps, metrics) {
                 Ok(renderer) => {
                     if ready.send(Ok(())).is_ok() {
                         renderer.run(&slot, &jobs);
@@ -252,16 +274,19 @@ async fn start_threads(
         .context("the render thread ended at once")?
         .context("can not render")?;
     let encode = {
-        let config = config.clone();
-        thread("encode", move || encode::run(&config, &queue, &mailbox))?
+        let (config, metrics) = (config.clone(), metrics.clone());
+        thread("encode", move || {
+            encode::run(&config, clock, &queue, &mailbox, &metrics)
+        })?
     };
-    let fanout = Fanout::new(adapt::Config {
+    let adapt = adapt::Config {
         max_sets_per_s: config.sets_per_s,
         max_bps: config.bitrate_bps,
         start_bps: config.bitrate_bps,
         ..adapt::Config::default()
-    });
-    let tick = Tick::new(registry, fanout, clock, slot.clone(), config.capacity);
+    };
+    let fanout = Fanout::new(adapt, metrics.clone());
+    let tick = Tick::new(registry, fanout, clock, slot.clone(), metrics.clone(), config.capacity);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let tick = thread("tick", move || runtime.block_on(tick.run(events)))?;
     Ok(vec![tick, render, encode])

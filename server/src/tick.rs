@@ -1,10 +1,11 @@
 //! The tick thread: owns every session and every sender; everything reaches it as an [`Event`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tongyou_session::{Input, Level, LinkId, Output, Registry};
 use tongyou_transport::Event as LinkEvent;
 use tracing::{debug, info, warn};
@@ -12,7 +13,9 @@ use tracing::{debug, info, warn};
 use crate::clock::Clock;
 use crate::event::{Ask, Event, Granted};
 use crate::fanout::{Fanout, Links};
+use crate::metrics::Metrics;
 use crate::render::{SharedSlot, Wanted};
+use crate::stamps;
 
 /// Ticks a second: the display rate of a common headset.
 const TICK_HZ: f64 = 72.0;
@@ -25,6 +28,7 @@ pub(crate) struct Tick {
     pub(crate) fanout: Fanout,
     pub(crate) clock: Clock,
     pub(crate) slot: SharedSlot,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) capacity: u16,
     links: Links,
     closing: BTreeMap<LinkId, Closing>,
@@ -38,12 +42,20 @@ struct Closing {
 }
 
 impl Tick {
-    pub(crate) fn new(registry: Registry, fanout: Fanout, clock: Clock, slot: SharedSlot, capacity: u16) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        fanout: Fanout,
+        clock: Clock,
+        slot: SharedSlot,
+        metrics: Arc<Metrics>,
+        capacity: u16,
+    ) -> Self {
         Self {
             registry,
             fanout,
             clock,
             slot,
+            metrics,
             capacity,
             links: BTreeMap::new(),
             closing: BTreeMap::new(),
@@ -58,7 +70,12 @@ impl Tick {
             tokio::select! {
                 // The tick goes first: a flood of events must not hold back time.
                 biased;
-                _ = ticks.tick() => self.tick(),
+                due = ticks.tick() => {
+                    let began = Instant::now();
+                    self.tick();
+                    self.metrics.tick_work.record(began.elapsed());
+                    self.metrics.tick.record(due.elapsed());
+                }
                 event = events.recv() => match event {
                     Some(Event::Stop { reason, done }) => {
                         self.stop(&reason).await;
@@ -80,7 +97,12 @@ impl Tick {
         self.fanout.send(now, &self.links);
         let quality = self.fanout.quality(now);
         let stale = self.fanout.take_stale();
-        self.slot.put(Wanted { ticks, quality, stale });
+        self.slot.put(Wanted {
+            at: now,
+            ticks,
+            quality,
+            stale,
+        });
         while let Some((link, _)) = self.closing.iter().find(|(_, c)| c.at <= now).map(|(l, c)| (*l, c.at)) {
             self.close_now(link);
         }
@@ -93,6 +115,7 @@ impl Tick {
                 let info = handle.info();
                 debug!("link {}: {:?} from {}", link.0, info.kind, info.peer);
                 self.links.insert(link, handle);
+                self.metrics.links_opened.add(1);
                 self.registry.handle(
                     now,
                     link,
@@ -103,7 +126,11 @@ impl Tick {
             }
             Event::Link { link, at, event } => match event {
                 LinkEvent::Control(bytes) => self.registry.handle(at, link, Input::Control(&bytes)),
-                LinkEvent::Datagram(bytes) => self.registry.handle(at, link, Input::Datagram(&bytes)),
+                LinkEvent::Datagram(bytes) => {
+                    self.metrics.datagrams_received.add(1);
+                    stamps::datagram_in(link, &bytes, at, now);
+                    self.registry.handle(at, link, Input::Datagram(&bytes));
+                }
                 LinkEvent::FrameSent { id, .. } => self.fanout.finished(now, link, id, true),
                 LinkEvent::FrameExpired { id } => self.fanout.finished(now, link, id, false),
                 LinkEvent::Closed { code, reason } => {
@@ -155,6 +182,8 @@ impl Tick {
                 }
                 Output::Datagram { link, bytes } => {
                     if let Some(handle) = self.links.get(&link) {
+                        self.metrics.datagram_sent(bytes.len());
+                        stamps::datagram_out(link, &bytes, self.clock.now());
                         // Datagrams may be lost; the next one is newer.
                         let _ = handle.send_datagram(bytes);
                     }
@@ -198,7 +227,9 @@ impl Tick {
     }
 
     fn forget(&mut self, link: LinkId) {
-        self.links.remove(&link);
+        if self.links.remove(&link).is_some() {
+            self.metrics.links_closed.add(1);
+        }
         self.closing.remove(&link);
         self.fanout.remove(link);
     }
