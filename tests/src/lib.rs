@@ -8,5 +8,6 @@
 pub mod browser;
 pub mod pictures;
 mod server;
+pub mod simulation;
 
 pub use server::{Running, program, root};

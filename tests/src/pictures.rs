@@ -4,8 +4,8 @@ use std::path::Path;
 
 use glam::{Quat, Vec3};
 use nv_flip::{DEFAULT_PIXELS_PER_DEGREE, FlipImageRgb8, FlipPool};
-use tongyou_protocol::{TourTime, VantageId};
-use tongyou_render::{Config, Executor, Memory, VantageKind, VantageRequest, plan, rgb_from_nv12};
+use tongyou_protocol::TourTime;
+use tongyou_render::{Config, Executor, Memory, VantageKey, VantageKind, VantageRequest, plan, rgb_from_nv12};
 use tongyou_scene::{Limits, Tour, load_glb};
 
 use crate::root;
@@ -119,7 +119,8 @@ impl Direct {
         #[expect(clippy::cast_possible_truncation, reason = "centuries of microseconds fit")]
         let at = TourTime((at * 1e6) as i64);
         let request = VantageRequest {
-            vantage: VantageId(1),
+            key: VantageKey(1),
+            time: at,
             scene,
             lighting: stop.light().unwrap(),
             point: eye.position,
@@ -132,7 +133,7 @@ impl Direct {
             },
             force: true,
         };
-        let (planned, _) = plan(self.executor.scenes(), &Memory::default(), at, &[request]);
+        let (planned, _) = plan(self.executor.scenes(), &Memory::default(), &[request]);
         assert_eq!(planned.refused, Vec::new());
         let frame = self.executor.execute(&planned).unwrap().remove(0);
         Picture {

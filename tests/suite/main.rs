@@ -10,4 +10,5 @@ mod capacity;
 mod hostile;
 mod peers;
 mod sessions;
+mod simulation;
 mod togetherness;

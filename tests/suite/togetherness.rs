@@ -135,7 +135,7 @@ fn skews_ms(report: &Report) -> BTreeMap<u32, Vec<f64>> {
         .collect()
 }
 
-fn percentile(values: &mut [f64], share: f64) -> f64 {
+pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(
         clippy::cast_possible_truncation,
