@@ -13,12 +13,14 @@ mod listener;
 mod native;
 pub mod simulated;
 mod tls;
+mod web_client;
 
 pub use client::{Connector, ServerTrust, connect};
 pub use control::MAX_CONTROL_BYTES;
 pub use link::{Config, Event, Events, Frame, Kind, Link, LinkInfo, LinkStats, SendError, close_code};
 pub use listener::Listener;
 pub use tls::{Development, TlsIdentity};
+pub use web_client::connect_webtransport;
 
 /// The protocol that native clients negotiate.
 pub const ALPN: &[u8] = b"tongyou/1";

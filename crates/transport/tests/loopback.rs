@@ -319,3 +319,28 @@ async fn dropping_the_handle_closes_the_link() {
         }
     );
 }
+
+#[tokio::test]
+async fn a_native_client_speaks_webtransport() {
+    let (listener, addr, trust, _) = listener();
+    let connecting = tongyou_transport::connect_webtransport(addr, &trust, Config::client());
+    let (client, server) = tokio::join!(connecting, listener.accept());
+    let ((client, mut client_events), (server, mut server_events)) = (client.unwrap(), server.unwrap());
+    assert_eq!(server.info().kind, Kind::WebTransport);
+    client.send_control(Bytes::from_static(b"hello")).unwrap();
+    assert_eq!(
+        next(&mut server_events).await,
+        Event::Control(Bytes::from_static(b"hello"))
+    );
+    client.send_datagram(Bytes::from_static(b"pose")).unwrap();
+    assert_eq!(
+        next(&mut server_events).await,
+        Event::Datagram(Bytes::from_static(b"pose"))
+    );
+    server.send_frame(frame(1, 50_000)).unwrap();
+    assert!(matches!(next(&mut client_events).await, Event::Frame(bytes) if bytes.len() == 50_000));
+    // A wrong certificate is refused.
+    let wrong = ServerTrust::CertificateHash([7; 32]);
+    let refused = tongyou_transport::connect_webtransport(addr, &wrong, Config::client()).await;
+    assert!(refused.is_err());
+}

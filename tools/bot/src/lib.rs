@@ -12,7 +12,7 @@
 
 mod bot;
 mod guide;
-mod motion;
+pub mod motion;
 mod report;
 
 pub use report::{Ages, BotReport, Clock, Report, Sets, StopChange};

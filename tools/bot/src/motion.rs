@@ -13,18 +13,18 @@ const HAND_SPRING: f32 = 7.0;
 
 /// What a person sees, in the person's own room: -Z faces the sight, the floor is at 0.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Surroundings {
+pub struct Surroundings {
     /// What people came to see.
-    pub(crate) sight: Option<Vec3>,
+    pub sight: Option<Vec3>,
     /// Heads of the others.
-    pub(crate) others: Vec<Vec3>,
+    pub others: Vec<Vec3>,
     /// This person leads the tour.
-    pub(crate) leads: bool,
+    pub leads: bool,
 }
 
 /// A person, moved step by step.
 #[derive(Debug)]
-pub(crate) struct Person {
+pub struct Person {
     motion: Motion,
     random: Random,
     phases: [f32; 6],
@@ -54,7 +54,9 @@ enum Gesture {
 }
 
 impl Person {
-    pub(crate) fn new(seed: u64, motion: Motion) -> Self {
+    /// A person whose every decision comes from the seed.
+    #[must_use]
+    pub fn new(seed: u64, motion: Motion) -> Self {
         let mut random = Random(seed);
         Self {
             motion,
@@ -72,7 +74,7 @@ impl Person {
     }
 
     /// The pose `dt_s` after the one before.
-    pub(crate) fn step(&mut self, dt_s: f32, around: &Surroundings) -> LocalPose {
+    pub fn step(&mut self, dt_s: f32, around: &Surroundings) -> LocalPose {
         if self.motion == Motion::Still {
             let head = LocalJoint {
                 position: Vec3::Y * EYE_HEIGHT_M,
@@ -133,7 +135,7 @@ impl Person {
     }
 
     /// Whether the person wants to stand elsewhere now.
-    pub(crate) fn wants_to_walk(&mut self) -> bool {
+    pub fn wants_to_walk(&mut self) -> bool {
         if self.motion == Motion::Still || self.walk_left_s > 0.0 {
             return false;
         }
@@ -142,7 +144,7 @@ impl Person {
     }
 
     /// One of `n`, at random.
-    pub(crate) fn pick(&mut self, n: usize) -> usize {
+    pub fn pick(&mut self, n: usize) -> usize {
         self.random.below(n)
     }
 
