@@ -1,8 +1,19 @@
 // Two pages, one worker. Assets are content-hashed under /assets/.
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
 const page = (name: string): string => resolve(import.meta.dirname, name);
+
+/** What both pages have in common: `<!-- head -->` becomes `parts/head.html`, and so on. */
+const parts: Plugin = {
+  name: "tongyou-parts",
+  transformIndexHtml: {
+    order: "pre",
+    handler: (html) =>
+      html.replace(/ *<!-- (\w+) -->\n/gu, (_, part: string) => readFileSync(page(`parts/${part}.html`), "utf8")),
+  },
+};
 
 /** `--mode fixture`: the pages with a computed place instead of a server. */
 const fixture: Plugin = {
@@ -13,7 +24,7 @@ const fixture: Plugin = {
 };
 
 export default defineConfig(({ mode }) => ({
-  plugins: mode === "fixture" ? [fixture] : [],
+  plugins: mode === "fixture" ? [parts, fixture] : [parts],
   build: {
     target: "es2023",
     modulePreload: { polyfill: false },

@@ -48,7 +48,9 @@ export interface Diagnostics {
   readonly avatars: readonly SeenPerson[];
   /** Where this wearer points. */
   readonly pointer: readonly number[] | null;
-  /** Stop changes since the page was opened; times in server time as estimated here, microseconds. */
+  /** Neither a set nor a heartbeat has come for a while. */
+  readonly stands: boolean;
+  /** Stop changes since the page was opened. */
   readonly changes: readonly Change[];
   readonly inXr: boolean;
   /** What went wrong without ending the tour, newest last. */
@@ -157,6 +159,9 @@ export function exposeDiagnostics(live: Live): void {
     },
     get pointer() {
       return live.pointer?.toArray() ?? null;
+    },
+    get stands() {
+      return session.stands;
     },
     get changes() {
       return session.changes.map((c) => ({ ...c }));

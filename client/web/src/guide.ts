@@ -1,67 +1,57 @@
 // The guide's console: start or take over a session, then lead it from the same page.
-import "./ui/style.css";
-import { clockErrorFrom } from "./clock/now";
-import { exposeDiagnostics } from "./diagnostics";
+import { Page, rememberedName, rememberName } from "./page";
 import * as api from "./tour/api";
-import { Live } from "./tour/live";
 import { Console } from "./ui/console";
 import { byId, make, setText } from "./ui/dom";
-import { Hud, noteOf } from "./ui/hud";
-import { drawSkyline } from "./ui/skyline";
-import { choose, currentLanguage, languageTag, say, setLanguage, type Word } from "./ui/words";
-import { EnterVr } from "./xr/enter";
+import { choose, currentLanguage, languageTag, say, type Word } from "./ui/words";
 
 const REFRESH_MS = 4000;
+const NAME = "tongyou.guide-name";
 
-const welcome = byId("welcome", HTMLElement);
-const problem = byId("problem", HTMLElement);
 const signin = byId("signin", HTMLElement);
 const signedIn = byId("signedIn", HTMLElement);
 const name = byId("name", HTMLInputElement);
 const sessionList = byId("sessions", HTMLElement);
 const tourList = byId("tours", HTMLElement);
-const canvas = byId("view", HTMLCanvasElement);
-const hudElement = byId("hud", HTMLElement);
 
-let tours: api.TourSummary[] = [];
-let live: Live | null = null;
-let hud: Hud | null = null;
+let tours: readonly api.TourSummary[] = [];
 let panel: Console | null = null;
-let signedOut = false;
+const page = new Page({ texts, changed });
 
-drawSkyline(byId("skyline", HTMLElement));
-try {
-  name.value = localStorage.getItem("tongyou.guide-name") ?? "";
-} catch {
-  // Without storage the name is typed again next time.
-}
-translate();
-byId("language", HTMLButtonElement).addEventListener("click", () => {
-  setLanguage(currentLanguage() === "zh" ? "en" : "zh");
-  translate();
+name.value = rememberedName(NAME);
+page.translate();
+name.placeholder = say("guide");
+document.addEventListener("tongyou-language", () => {
+  name.placeholder = say("guide");
   void refresh();
-  update();
 });
 void refresh();
 setInterval(() => {
-  if (!welcome.hidden && !document.hidden) void refresh();
+  if (page.welcoming && !document.hidden) void refresh();
 }, REFRESH_MS);
+comeBack();
+
+/** A console that was loaded again goes on leading what it led. */
+function comeBack(): void {
+  const place = page.memory.reloaded;
+  if (!place?.guide) return;
+  name.value = place.name;
+  void lead(() => api.leadSession(place.code), place.leads ? "keep" : "no");
+}
 
 async function refresh(): Promise<void> {
   try {
     const [allTours, allSessions] = await Promise.all([api.tours(), api.sessions()]);
     tours = allTours;
-    signedOut = false;
     setText(signin, `✓ ${say("signedIn")}`);
     signedIn.hidden = false;
     listTours();
     listSessions(allSessions);
   } catch (error) {
-    signedOut = error instanceof api.ApiError && error.status === 401;
-    if (signedOut) {
+    if (error instanceof api.ApiError && error.status === 401) {
       signedIn.hidden = true;
       setText(signin, say("signedOut"));
-    } else setText(problem, `${say("lost")} (${error instanceof Error ? error.message : String(error)})`);
+    } else page.problem(`${say("lost")} (${error instanceof Error ? error.message : String(error)})`);
   }
 }
 
@@ -88,7 +78,7 @@ function listTours(): void {
             class: "primary",
             "data-tour": tour.id,
             "aria-label": `${say("start")}: ${choose(tour.title)}`,
-            onclick: () => void lead(() => api.startSession(tour.id)),
+            onclick: () => void lead(() => api.startSession(tour.id), "take"),
           },
           say("start"),
         ),
@@ -97,7 +87,7 @@ function listTours(): void {
   );
 }
 
-function listSessions(all: api.SessionSummary[]): void {
+function listSessions(all: readonly api.SessionSummary[]): void {
   const key = JSON.stringify([all, currentLanguage()]);
   if (sessionList.dataset.key === key) return;
   sessionList.dataset.key = key;
@@ -135,7 +125,7 @@ function listSessions(all: api.SessionSummary[]): void {
             class: "primary",
             "data-code": session.code,
             "aria-label": `${say("lead")}: ${session.code}`,
-            onclick: () => void lead(() => api.leadSession(session.code)),
+            onclick: () => void lead(() => api.leadSession(session.code), "take"),
           },
           say("lead"),
         ),
@@ -145,83 +135,41 @@ function listSessions(all: api.SessionSummary[]): void {
 }
 
 /** One click: a grant, a connection, the lead. */
-async function lead(ask: () => Promise<api.Grant>): Promise<void> {
-  setText(problem, "");
+async function lead(ask: () => Promise<api.Grant>, how: "take" | "keep" | "no"): Promise<void> {
+  page.problem("");
   for (const b of document.querySelectorAll<HTMLButtonElement>(".entry button")) b.disabled = true;
   try {
     const grant = await ask();
     const called = name.value.trim() || say("guide");
-    try {
-      localStorage.setItem("tongyou.guide-name", name.value.trim());
-    } catch {
-      // As above.
-    }
-    start();
-    panel?.invite(grant);
-    await live?.session.join({
-      code: grant.code,
-      name: called,
-      grant: grant.grant,
-      language: languageTag(),
-      takeLead: true,
+    rememberName(NAME, name.value.trim());
+    const { session } = page.start((live, hud) => {
+      panel = new Console(live);
+      hud.append(panel.element);
     });
+    panel?.invite(grant);
+    await session.join({ code: grant.code, name: called, grant: grant.grant, language: languageTag(), lead: how });
   } catch (error) {
-    setText(problem, error instanceof Error ? error.message : String(error));
+    page.problem(error instanceof Error ? error.message : String(error));
   } finally {
     for (const b of document.querySelectorAll<HTMLButtonElement>(".entry button")) b.disabled = false;
   }
 }
 
-function start(): void {
-  if (live) return;
-  live = new Live(canvas, clockErrorFrom(location.search), {
-    changed: () => update(),
-    stopChanged: () => hud?.stopChanged(),
-    notice: (message) => hud?.toast(message),
-    note: noteOf,
-  });
-  hud = new Hud(hudElement, live);
-  panel = new Console(live);
-  hudElement.append(panel.element);
-  const vr = new EnterVr(live);
-  const leave = make("button", { type: "button", class: "quiet", onclick: () => live?.session.leave() }, say("leave"));
-  document.addEventListener("tongyou-language", () => setText(leave, say("leave")));
-  hud.actions.append(vr.button, leave);
-  exposeDiagnostics(live);
-}
-
-function update(): void {
-  if (!live) return;
-  const { state, reason } = live.session;
-  const inside = state === "joined" || state === "reconnecting";
-  if (inside && !welcome.hidden) {
-    welcome.hidden = true;
-    hudElement.hidden = false;
-    canvas.setAttribute("aria-label", say("look"));
-    canvas.focus();
-  }
-  if (state === "refused" || state === "lost" || state === "ended") {
-    welcome.hidden = false;
-    hudElement.hidden = true;
-    setText(problem, state === "refused" ? reason.message : `${say(state)} · ${reason.message}`);
+function changed(): void {
+  const session = page.live?.session;
+  if (session && (session.state === "refused" || session.state === "lost" || session.state === "ended")) {
+    const { state, reason } = session;
+    page.problem(state === "refused" ? reason.message : [say(state), reason.message].filter(Boolean).join(" · "));
     void refresh();
   }
-  hud?.update();
   panel?.update();
 }
 
-function translate(): void {
-  document.documentElement.lang = languageTag();
-  const texts: [string, Word][] = [
-    ["place", "place"],
+function texts(): readonly (readonly [string, Word])[] {
+  return [
     ["title", "console"],
     ["nameLabel", "yourName"],
     ["sessionsTitle", "sessions"],
     ["toursTitle", "tours"],
-    ["language", "language"],
   ];
-  for (const [id, word] of texts) setText(byId(id, HTMLElement), say(word));
-  name.placeholder = say("guide");
-  byId("language", HTMLButtonElement).lang = currentLanguage() === "zh" ? "en" : "zh-CN";
-  document.dispatchEvent(new Event("tongyou-language"));
 }

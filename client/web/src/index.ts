@@ -1,48 +1,24 @@
 // The tourist's page: type a code and a name, be there.
-import "./ui/style.css";
-import { clockErrorFrom } from "./clock/now";
-import { exposeDiagnostics } from "./diagnostics";
 import { RefusedReason } from "./gen/control_pb";
-import { Live } from "./tour/live";
-import { rememberedPlace } from "./tour/session";
-import { byId, make, setText } from "./ui/dom";
-import { Hud, noteOf } from "./ui/hud";
-import { drawSkyline } from "./ui/skyline";
-import { currentLanguage, languageTag, say, setLanguage, type Word } from "./ui/words";
+import { Page, rememberedName, rememberName } from "./page";
+import { byId, setText } from "./ui/dom";
+import { languageTag, say, type Word } from "./ui/words";
 import { parseCode, tidyCode } from "./wire/code";
-import { EnterVr } from "./xr/enter";
 
-const welcome = byId("welcome", HTMLElement);
+const NAME = "tongyou.name";
+
 const form = byId("join", HTMLFormElement);
 const code = byId("code", HTMLInputElement);
 const name = byId("name", HTMLInputElement);
-const problem = byId("problem", HTMLElement);
 const go = byId("go", HTMLButtonElement);
-const canvas = byId("view", HTMLCanvasElement);
-const hudElement = byId("hud", HTMLElement);
+const page = new Page({ texts, changed });
 
-drawSkyline(byId("skyline", HTMLElement));
 prefill();
-translate();
-
-let live: Live | null = null;
-let hud: Hud | null = null;
+page.translate();
 const missing = missingFeature();
 if (missing) fail(say(missing));
+comeBack();
 
-const place = rememberedPlace();
-if (place && !missing && (code.value === "" || code.value === place.code)) {
-  // The page was loaded again in the middle of a tour.
-  code.value = place.code;
-  name.value = place.name;
-  submit();
-}
-
-byId("language", HTMLButtonElement).addEventListener("click", () => {
-  setLanguage(currentLanguage() === "zh" ? "en" : "zh");
-  translate();
-  hud?.update();
-});
 window.addEventListener("hashchange", prefill);
 code.addEventListener("input", () => {
   const tidy = tidyCode(code.value);
@@ -59,6 +35,16 @@ form.addEventListener("submit", (event) => {
   submit();
 });
 
+/** A tab that was loaded again goes back to its tour; one that was closed is one button away from it. */
+function comeBack(): void {
+  const { reloaded, left } = page.memory;
+  const place = [reloaded, left].find((p) => p && !p.guide && (code.value === "" || code.value === p.code));
+  if (!place || missing) return;
+  code.value = place.code;
+  name.value = place.name;
+  if (place === reloaded) submit();
+}
+
 function submit(): void {
   const shown = parseCode(tidyCode(code.value));
   const called = name.value.trim().replace(/\s+/gu, " ");
@@ -69,69 +55,25 @@ function submit(): void {
 }
 
 function join(shown: string, called: string): void {
-  try {
-    localStorage.setItem("tongyou.name", called);
-  } catch {
-    // Without storage the name is typed again next time.
-  }
+  rememberName(NAME, called);
   clearProblem();
   go.disabled = true;
   setText(go, say("joining"));
-  start();
-  void live?.session.join({ code: shown, name: called, grant: "", language: languageTag(), takeLead: false });
-}
-
-function start(): void {
-  if (live) return;
   try {
-    live = new Live(canvas, clockErrorFrom(location.search), {
-      changed: () => update(),
-      stopChanged: () => hud?.stopChanged(),
-      notice: (message) => hud?.toast(message),
-      note: noteOf,
-    });
+    const { session } = page.start();
+    void session.join({ code: shown, name: called, grant: "", language: languageTag(), lead: "no" });
   } catch {
     fail(say("noGpu"));
-    return;
   }
-  hud = new Hud(hudElement, live);
-  const vr = new EnterVr(live);
-  const leave = make("button", { type: "button", class: "quiet", onclick: () => live?.session.leave() });
-  const relabel = (): void => setText(leave, say("leave"));
-  relabel();
-  document.addEventListener("tongyou-language", relabel);
-  hud.actions.append(vr.button, leave);
-  exposeDiagnostics(live);
 }
 
-function update(): void {
-  if (!live) return;
-  const { session } = live;
-  switch (session.state) {
-    case "joined":
-    case "reconnecting":
-      if (!welcome.hidden) {
-        welcome.hidden = true;
-        hudElement.hidden = false;
-        canvas.setAttribute("aria-label", say("look"));
-        canvas.focus();
-      }
-      break;
-    case "refused":
-    case "lost":
-    case "ended":
-      welcome.hidden = false;
-      hudElement.hidden = true;
-      fail(farewell());
-      break;
-    default:
-      break;
-  }
-  hud?.update();
+function changed(): void {
+  const state = page.live?.session.state;
+  if (state === "refused" || state === "lost" || state === "ended") fail(farewell());
 }
 
 function farewell(): string {
-  const { state, reason } = live?.session ?? { state: "lost", reason: { code: 0, message: "" } };
+  const { state, reason } = page.live?.session ?? { state: "lost", reason: { code: 0, message: "" } };
   if (state === "ended") return reason.message ? `${say("ended")} · ${reason.message}` : say("ended");
   if (state === "lost") return `${say("lost")} (${reason.message})`;
   const words: Partial<Record<RefusedReason, Word>> = {
@@ -147,7 +89,7 @@ function farewell(): string {
 }
 
 function fail(message: string, field?: HTMLInputElement): void {
-  setText(problem, message);
+  page.problem(message);
   go.disabled = false;
   setText(go, say("join"));
   for (const input of [code, name]) input.setAttribute("aria-invalid", String(input === field));
@@ -155,35 +97,25 @@ function fail(message: string, field?: HTMLInputElement): void {
 }
 
 function clearProblem(): void {
-  setText(problem, "");
+  page.problem("");
   for (const input of [code, name]) input.removeAttribute("aria-invalid");
 }
 
 function prefill(): void {
   const fromLink = parseCode(decodeURIComponent(location.hash.slice(1)));
   if (fromLink) code.value = fromLink;
-  try {
-    if (!name.value) name.value = localStorage.getItem("tongyou.name") ?? "";
-  } catch {
-    // As above.
-  }
+  if (!name.value) name.value = rememberedName(NAME);
 }
 
-function translate(): void {
-  document.documentElement.lang = languageTag();
-  const texts: [string, Word][] = [
-    ["place", "place"],
+function texts(): readonly (readonly [string, Word])[] {
+  return [
     ["motto", "motto"],
     ["codeLabel", "code"],
     ["codeHint", "codeHint"],
     ["nameLabel", "name"],
     ["nameHint", "nameHint"],
     ["go", go.disabled ? "joining" : "join"],
-    ["language", "language"],
   ];
-  for (const [id, word] of texts) setText(byId(id, HTMLElement), say(word));
-  byId("language", HTMLButtonElement).lang = currentLanguage() === "zh" ? "en" : "zh-CN";
-  document.dispatchEvent(new Event("tongyou-language"));
 }
 
 function missingFeature(): Word | null {

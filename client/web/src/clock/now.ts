@@ -32,6 +32,12 @@ export function clientUsOf(stampMs: number): number {
   return distort((performance.timeOrigin + stampMs) * 1000);
 }
 
+/** The machine's own clock at a client time, whatever error a test gave this page: all its pages agree on it. */
+export function machineUsOf(clientUs: number): number {
+  const { offsetUs, ppm, sinceUs } = error;
+  return sinceUs + (clientUs - offsetUs - sinceUs) / (1 + ppm * 1e-6);
+}
+
 function trueNowUs(): number {
   return (performance.timeOrigin + performance.now()) * 1000;
 }

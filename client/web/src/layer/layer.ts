@@ -33,6 +33,8 @@ export class Layer {
   readonly object = new three.Group();
   /** `vantageKey` of what it shows. */
   readonly key: number;
+  /** It has never been drawn. */
+  isFresh = true;
   #tag: Tag | null = null;
   readonly #renderer: three.WebGLRenderer;
   readonly #faces: FaceObjects[];

@@ -9,6 +9,8 @@ export interface WebTransportAddress {
 
 /** Datagrams that may wait for the path; a pose behind them would be stale. */
 const MAX_DATAGRAMS_WAITING = 8;
+/** A server that answers at all does so within this time. */
+const CONNECT_MS = 5000;
 
 /** Connects and opens the control stream. Rejects with words for a person. */
 export async function openWebTransport(address: WebTransportAddress, events: LinkEvents): Promise<Link> {
@@ -18,8 +20,13 @@ export async function openWebTransport(address: WebTransportAddress, events: Lin
     congestionControl: "low-latency",
   });
   transport.closed.catch(() => {});
-  await transport.ready;
-  const control = await transport.createBidirectionalStream();
+  const control = await within(
+    CONNECT_MS,
+    transport.ready.then(() => transport.createBidirectionalStream()),
+  ).catch((error: unknown) => {
+    transport.close();
+    throw error;
+  });
   const link = new WebTransportLink(transport, control, events);
   return link;
 }
@@ -109,6 +116,14 @@ class WebTransportLink implements Link {
     }
     this.#events.closed(reason);
   }
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("the server did not answer")), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 /** Reads to the end; a reader is more widely supported than iterating the stream itself. */

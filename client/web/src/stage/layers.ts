@@ -8,6 +8,12 @@ import { vantageKey } from "../worker/messages";
 /** Milliseconds of a display frame that uploading may take. */
 const UPLOAD_BUDGET_MS = 3;
 const UP = new three.Vector3(0, 1, 0);
+/** A change of vantage begins with this part of the cross-fade done: its first frame already shows the new place. */
+const FIRST_PART = 0.35;
+/** Sees a centimetre. */
+const NOTHING = new three.PerspectiveCamera(1, 1, 0.05, 0.06);
+const FULL = [0, 1] as const;
+const HALF = [0, 0.5] as const;
 
 export interface ShownSet {
   readonly key: number;
@@ -61,7 +67,7 @@ export class Layers {
     this.#finishFade();
     this.#leaving = this.#shown;
     this.#shown = layer;
-    this.#fadeFromMs = nowMs;
+    this.#fadeFromMs = nowMs - FIRST_PART * fadeMs;
     this.#fadeMs = fadeMs;
     layer.object.visible = true;
     layer.object.position.set(0, 0, 0);
@@ -90,7 +96,9 @@ export class Layers {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
       const tag = layer.work(UPLOAD_BUDGET_MS);
-      if (tag) became.push({ key, tag });
+      if (!tag) continue;
+      if (layer !== this.#shown && layer.isFresh) this.#rehearse(layer);
+      became.push({ key, tag });
     }
     const shown = this.#shown;
     if (!shown?.tag) return became;
@@ -109,6 +117,29 @@ export class Layers {
       this.#leaving.cull(view.forward.clone().applyAxisAngle(UP, -yaw), view.halfAngle);
     }
     return became;
+  }
+
+  /**
+   * Draws a layer that waits for its moment, with a view that ends before anything is in it: buffers reach the GPU and
+   * shaders are compiled now, not in the frame in which all are to see it.
+   */
+  #rehearse(layer: Layer): void {
+    const renderer = this.#renderer;
+    const { autoClear } = renderer;
+    const xr = renderer.xr.enabled;
+    renderer.autoClear = false;
+    renderer.xr.enabled = false;
+    NOTHING.position.set(...(layer.tag?.point ?? [0, 0, 0]));
+    layer.object.visible = true;
+    layer.cull(UP, Math.PI);
+    for (const share of [FULL, HALF]) {
+      layer.share = share;
+      renderer.render(layer.object, NOTHING);
+    }
+    layer.object.visible = false;
+    layer.isFresh = false;
+    renderer.autoClear = autoClear;
+    renderer.xr.enabled = xr;
   }
 
   /** After a new connection: what is on show stays until something newer is there. */

@@ -17,6 +17,8 @@ const HALF_ANGLE_WORN = 1.15;
 export interface FrameInfo {
   readonly nowMs: number;
   readonly deltaS: number;
+  /** Since the frame before, as the display says it. */
+  readonly intervalMs: number;
   /** When this frame is expected to be seen, client time. */
   readonly displayedAtUs: number;
   readonly xr: XRFrame | null;
@@ -105,7 +107,13 @@ export class Stage {
     const ahead = Math.min(MAX_AHEAD_US, Math.max(0, interval * 1000));
     const predicted = (xr as (XRFrame & { predictedDisplayTime?: number }) | null)?.predictedDisplayTime;
     const displayedAtUs = Math.max(nowUs(), predicted ? clientUsOf(predicted) : clientUsOf(time) + ahead);
-    const info: FrameInfo = { nowMs: began, deltaS: Math.min(0.1, interval / 1000), displayedAtUs, xr };
+    const info: FrameInfo = {
+      nowMs: began,
+      deltaS: Math.min(0.1, interval / 1000),
+      intervalMs: interval,
+      displayedAtUs,
+      xr,
+    };
     this.#events.frame(info);
     if (!this.inXr) this.#placeFlatCamera();
     for (const shown of this.layers.update(began, this.#looking(), this.brightness)) this.#events.shown(shown);

@@ -57,10 +57,14 @@ export const startSession = (tour: string): Promise<Grant> => ask("POST", "/api/
 export const leadSession = (code: string): Promise<Grant> =>
   ask("POST", `/api/guide/sessions/${encodeURIComponent(code)}/grant`);
 
-async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** No answer after this time is none. */
+const ANSWER_MS = { GET: 6000, POST: 20_000 };
+
+async function ask<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
   const response = await fetch(path, {
     method,
     cache: "no-store",
+    signal: AbortSignal.timeout(ANSWER_MS[method]),
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
   });
   const answer: unknown = await response.json().catch(() => null);

@@ -3,7 +3,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { type ClockError, nowUs } from "../clock/now";
 import { clientAt, type Line, serverAt } from "../clock/sync";
 import { ClientMessageSchema, type ServerMessage, ServerMessageSchema } from "../gen/control_pb";
-import { type Avatars, type Pose, writeDatagram } from "../wire/datagram";
+import { type Avatars, type Commit, type Pose, type Still, writeDatagram } from "../wire/datagram";
 import type { DecodedSet, FromWorker, Stats, ToWorker } from "../worker/messages";
 
 /** What a client says, without the wrapper. */
@@ -18,6 +18,9 @@ export interface ConnectionEvents {
   opened(): void;
   control(body: ServerMessage["body"]): void;
   avatars(avatars: Avatars, atUs: number): void;
+  /** A copy of the control message, which may come before it or after it. */
+  commit(commit: Commit): void;
+  still(still: Still): void;
   set(set: DecodedSet): void;
   closed(reason: string): void;
 }
@@ -92,6 +95,12 @@ export class Connection {
         break;
       case "avatars":
         this.#events.avatars(message.avatars, message.atUs);
+        break;
+      case "commit":
+        this.#events.commit(message);
+        break;
+      case "still":
+        this.#events.still(message);
         break;
       case "clock":
         this.#line = message.line;

@@ -90,6 +90,9 @@ export class Live {
       walk: (cell) => this.walk(cell),
       mayPoint: () => this.session.leads,
     });
+    // A headset that is put on again, a network that is there again: no need to wait for the next attempt.
+    window.addEventListener("online", () => this.session.retryNow());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.session.retryNow());
   }
 
   walk(cell: number): void {
@@ -222,6 +225,6 @@ export class Live {
   #drawn(info: FrameInfo): void {
     if (!this.#presentNext || this.waiting || this.#wanted) return;
     this.#presentNext = false;
-    this.session.presented(info.displayedAtUs);
+    this.session.presented(info.displayedAtUs, info.intervalMs);
   }
 }

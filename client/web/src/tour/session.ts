@@ -1,9 +1,7 @@
 // What a headset knows of its session, and how that follows from what the server says. Knows no GPU and no page.
 
-import type { ClockError } from "../clock/now";
-import { nowUs } from "../clock/now";
+import { type ClockError, machineUsOf, nowUs } from "../clock/now";
 import {
-  type Commit,
   type Person,
   type Placement,
   RefusedReason,
@@ -12,19 +10,22 @@ import {
   type Stop,
   type Tour,
 } from "../gen/control_pb";
-import type { Avatars } from "../wire/datagram";
+import type { Avatars, Commit } from "../wire/datagram";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
 import { connectAddress } from "./api";
 import { type Address, type ClientBody, Connection } from "./connection";
+import { claim, fromHex, type Memory, ownMemory, RESUME_WITHIN_MS, toHex } from "./memory";
 
 export const PROTOCOL_VERSION = 1;
 const CLIENT = "web/0.1.0";
 type GuideBody = { case: "goToStop"; value: number } | { case: "end" | "takeLead"; value: true };
-/** Pauses between attempts to come back. */
-const RETRY_MS = [300, 800, 1500, 3000, 5000] as const;
-/** After this long without the connection, it is given up. */
-const GIVE_UP_MS = 60_000;
+/** Pauses between attempts to come back; each is shortened by chance, so that a group does not come back as one. */
+const RETRY_MS = [250, 500, 1000, 2000, 4000] as const;
+/** With neither set nor heartbeat for so long the picture stands still. */
+const STANDS_MS = 3000;
+/** How often it is looked whether the picture stands, and the visit written down. */
+const LOOK_MS = 500;
 /** A vantage that was left keeps its decoder this long, for who goes back at once. */
 const FORGET_MS = 2500;
 
@@ -35,17 +36,30 @@ export interface JoinRequest {
   readonly name: string;
   readonly grant: string;
   readonly language: string;
-  readonly takeLead: boolean;
+  /** Take the lead at once; keep it where it was led before and nobody has it now; or neither. */
+  readonly lead: "take" | "keep" | "no";
 }
 
-/** A stop change as it was lived here; times are this client's estimate of server time, microseconds. */
+/** A stop change as it was lived here. Microseconds. */
 export interface Change {
   readonly epoch: number;
   readonly stop: number;
+  /** The agreed instant, server time. */
   readonly atUs: number;
-  appliedUs: number | null;
+  /** What brought it first. */
+  readonly via: "control" | "datagram";
+  /** In this client's estimate of server time. */
+  readonly appliedUs: number | null;
+  /** When the first frame of the new stop was expected to be seen, likewise. */
   presentedUs: number | null;
+  /** Both on the machine's own clock (`performance.timeOrigin + performance.now()`), which all its pages share. */
+  readonly appliedMachineUs: number;
+  presentedMachineUs: number | null;
+  /** Time between that frame and the one before. */
+  frameIntervalMs: number | null;
 }
+
+type Timer = ReturnType<typeof setTimeout>;
 
 export interface SessionEvents {
   /** Anything that the interface shows may have changed. */
@@ -84,21 +98,35 @@ export class Session {
   readonly #clockError: ClockError;
   #request: JoinRequest | null = null;
   #address: Address | null = null;
-  #ticket: Uint8Array = new Uint8Array(0);
+  readonly #memory: Memory;
+  /** Hexadecimal. */
+  #ticket = "";
   #readyEpoch = -1;
-  #commit: { commit: Commit; timer: ReturnType<typeof setTimeout> | undefined } | null = null;
+  #commit: { commit: Omit<Commit, "kind">; via: Change["via"]; timer: Timer | undefined } | null = null;
   #retries = 0;
+  #retry: Timer | undefined;
   #lostAtMs = 0;
-  #took = false;
+  /** What to do about the lead when the server has let us in. */
+  #lead: JoinRequest["lead"] = "no";
+  #newsAtMs = 0;
+  #look: ReturnType<typeof setInterval> | undefined;
+  /** Nothing has been heard of the picture for a while, neither a set nor that it is still. */
+  stands = false;
 
-  constructor(events: SessionEvents, clockError: ClockError) {
+  constructor(events: SessionEvents, clockError: ClockError, memory = ownMemory()) {
     this.#events = events;
     this.#clockError = clockError;
+    this.#memory = memory;
     this.connection = new Connection({
       opened: () => this.#hello(),
       control: (body) => this.#control(body),
       avatars: (avatars, atUs) => this.#events.avatars(avatars, atUs),
-      set: (set) => this.#events.set(set),
+      commit: (commit) => this.#schedule(commit, "datagram"),
+      still: (still) => this.#news(vantageKey(still)),
+      set: (set) => {
+        this.#news(vantageKey(set.tag));
+        this.#events.set(set);
+      },
       closed: (reason) => this.#closed(reason),
     });
   }
@@ -115,21 +143,36 @@ export class Session {
     return this.me?.role === Role.GUIDE;
   }
 
-  /** Joins, coming back to the same place where this tab has been in that session before. */
+  /** Somebody leads. */
+  get led(): boolean {
+    return this.people.some((p) => p.role === Role.GUIDE);
+  }
+
+  /** Joins, coming back to the same place where this tab, or one that is closed now, was a while ago. */
   async join(request: JoinRequest): Promise<void> {
     this.#request = request;
-    this.#ticket = readTicket(request.code);
-    this.#took = false;
+    this.#lead = request.lead;
     this.#retries = 0;
+    this.#lostAtMs = performance.now();
     this.#become("connecting");
+    const ticket = this.#memory.ticketFor(request.code);
+    this.#ticket = ticket && (await claim(ticket)) ? ticket : "";
     await this.#connect();
   }
 
   leave(): void {
     if (this.state === "joined") this.connection.send({ case: "leave", value: {} });
-    forgetTicket(this.code);
+    this.#memory.forget(this.#ticket);
     this.#become("ended");
     setTimeout(() => this.connection.close(), 50);
+  }
+
+  /** The network is said to be there again: does not wait for the next attempt. */
+  retryNow(): void {
+    if (this.state !== "reconnecting" || this.#retry === undefined) return;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    void this.#connect();
   }
 
   send(body: ClientBody): void {
@@ -168,15 +211,17 @@ export class Session {
   /** Once per display frame: applies a commit whose instant this frame will show. */
   beforeFrame(displayedAtUs: number): void {
     const server = this.connection.serverAt(displayedAtUs);
-    if (this.#commit && server !== null && server >= Number(this.#commit.commit.atUs)) this.#apply();
+    if (this.#commit && server !== null && server >= this.#commit.commit.atUs) this.#apply();
   }
 
   /** The first frame after a change has been given to the display. */
-  presented(displayedAtUs: number): void {
+  presented(displayedAtUs: number, intervalMs: number): void {
     const change = this.changes.at(-1);
     const server = this.connection.serverAt(displayedAtUs);
     if (!change || change.presentedUs !== null || change.appliedUs === null || server === null) return;
     change.presentedUs = server;
+    change.presentedMachineUs = machineUsOf(displayedAtUs);
+    change.frameIntervalMs = intervalMs;
     const since = (us: number): bigint => BigInt(Math.round(us - change.atUs));
     this.send({
       case: "skew",
@@ -207,7 +252,7 @@ export class Session {
         protocolVersion: PROTOCOL_VERSION,
         code: request.code,
         name: request.name,
-        resumeTicket: this.#ticket,
+        resumeTicket: fromHex(this.#ticket),
         guideGrant: request.grant,
         client: CLIENT,
         language: request.language,
@@ -227,9 +272,10 @@ export class Session {
         this.capacity = welcome.capacity;
         this.people = welcome.roster?.people ?? [];
         this.lease = welcome.roster?.lease ?? 0;
-        this.#ticket = welcome.resumeTicket;
-        keepTicket(this.#request?.code ?? welcome.code, welcome.resumeTicket);
+        this.#ticket = toHex(welcome.resumeTicket);
+        void claim(this.#ticket);
         this.prepared = null;
+        clearTimeout(this.#commit?.timer);
         this.#commit = null;
         this.#retries = 0;
         if (welcome.current) this.current = { epoch: welcome.current.epoch, stop: welcome.current.stop };
@@ -237,35 +283,45 @@ export class Session {
         this.#become("joined");
         if (this.stop && this.current) this.#events.stopChanged(this.stop, this.current.stop);
         if (welcome.placement) this.#place(welcome.placement, "join");
-        if (this.#request?.takeLead && !this.#took && !this.leads) this.takeLead();
-        this.#took = true;
+        if (!this.leads && (this.#lead === "take" || (this.#lead === "keep" && !this.led))) this.takeLead();
+        this.#lead = this.leads || this.#lead !== "no" ? "keep" : "no";
+        this.#remember();
         break;
       }
       case "refused":
         this.reason = { code: body.value.reason, message: body.value.message };
-        if (this.#ticket.length > 0 && this.state === "connecting") forgetTicket(this.#request?.code ?? "");
+        this.#memory.forget(this.#ticket);
         this.#become("refused");
         this.connection.close();
         break;
       case "roster":
         this.people = body.value.people;
         this.lease = body.value.lease;
+        // Who gave the lead away does not take it back when the connection breaks.
+        if (this.led) this.#lead = this.leads ? "keep" : "no";
+        this.#remember();
         this.#events.changed();
         break;
       case "prepare":
         if (!body.value.placement) break;
+        if (this.current && body.value.epoch <= this.current.epoch) {
+          // A datagram of the commit was faster than all of the control lane.
+          const missing = body.value.epoch === this.current.epoch && this.placement?.epoch !== body.value.epoch;
+          if (missing) this.#place(body.value.placement, "stop");
+          break;
+        }
         this.prepared = { epoch: body.value.epoch, stop: body.value.stop, placement: body.value.placement };
         this.#events.changed();
         break;
       case "commit":
-        this.#schedule(body.value);
+        this.#schedule({ ...body.value, atUs: Number(body.value.atUs) }, "control");
         break;
       case "placement":
         if (body.value.epoch === this.current?.epoch) this.#place(body.value, "cell");
         else if (this.prepared?.epoch === body.value.epoch) this.prepared.placement = body.value;
         break;
       case "ended":
-        forgetTicket(this.#request?.code ?? "");
+        this.#memory.forget(this.#ticket);
         this.reason = { code: RefusedReason.REFUSED_UNSPECIFIED, message: body.value.message };
         this.#become("ended");
         this.connection.close();
@@ -278,12 +334,27 @@ export class Session {
     }
   }
 
-  #schedule(commit: Commit): void {
+  /** The control message and its datagrams say the same: the first counts. */
+  #schedule(commit: Omit<Commit, "kind">, via: Change["via"]): void {
+    const known = Math.max(this.current?.epoch ?? -1, this.#commit?.commit.epoch ?? -1);
+    if (this.state !== "joined" || commit.epoch <= known) return;
     clearTimeout(this.#commit?.timer);
-    const atClientUs = this.connection.clientAt(Number(commit.atUs));
+    this.#commit = { commit, via, timer: undefined };
+    this.#wait();
+  }
+
+  /** Display frames apply a commit too, whichever comes first: a page that draws slowly or not at all is not late. */
+  #wait(): void {
+    const pending = this.#commit;
+    if (!pending) return;
+    const atClientUs = this.connection.clientAt(pending.commit.atUs);
     const delayMs = atClientUs === null ? 0 : Math.max(0, (atClientUs - nowUs()) / 1000);
-    // Display frames apply it too, whichever comes first: a page that draws slowly or not at all is not late.
-    this.#commit = { commit, timer: setTimeout(() => this.#apply(), delayMs) };
+    pending.timer = setTimeout(() => {
+      const server = this.connection.serverNowUs;
+      // What is known of server time may have been corrected meanwhile.
+      if (server === null || server >= pending.commit.atUs - 500) this.#apply();
+      else this.#wait();
+    }, delayMs);
   }
 
   #apply(): void {
@@ -296,9 +367,13 @@ export class Session {
     this.changes.push({
       epoch,
       stop,
-      atUs: Number(atUs),
+      atUs,
+      via: pending.via,
       appliedUs: this.connection.serverNowUs,
+      appliedMachineUs: machineUsOf(nowUs()),
       presentedUs: null,
+      presentedMachineUs: null,
+      frameIntervalMs: null,
     });
     if (this.changes.length > 200) this.changes.shift();
     const placement = this.prepared?.epoch === epoch ? this.prepared.placement : null;
@@ -311,7 +386,10 @@ export class Session {
   #place(placement: Placement, why: "join" | "stop" | "cell"): void {
     const before = this.placement;
     this.placement = placement;
-    this.#events.placed(placement, why);
+    this.#newsAtMs = performance.now();
+    const same = before && vantageKey(before) === vantageKey(placement);
+    // Who comes back to where they stood goes on looking where they looked.
+    this.#events.placed(placement, same ? "cell" : why);
     if (before && vantageKey(before) !== vantageKey(placement)) {
       setTimeout(() => this.#forget(vantageKey(before)), FORGET_MS);
     }
@@ -328,75 +406,58 @@ export class Session {
   #closed(reason: string): void {
     if (this.state === "refused" || this.state === "ended" || this.state === "lost" || this.state === "idle") return;
     const now = performance.now();
-    const joinedBefore = this.state === "joined" || this.state === "reconnecting";
     if (this.state === "joined") this.#lostAtMs = now;
-    if (!joinedBefore || now - this.#lostAtMs > GIVE_UP_MS) {
+    if ((this.state === "connecting" && !this.#ticket) || now - this.#lostAtMs > RESUME_WITHIN_MS) {
       this.reason = { code: RefusedReason.REFUSED_UNSPECIFIED, message: reason };
       this.#become("lost");
       return;
     }
-    const pause = RETRY_MS[Math.min(this.#retries, RETRY_MS.length - 1)] ?? 5000;
+    const pause = RETRY_MS[Math.min(this.#retries, RETRY_MS.length - 1)] ?? 4000;
     this.#retries += 1;
     this.#become("reconnecting");
-    setTimeout(() => {
-      if (this.state === "reconnecting") void this.#connect();
-    }, pause);
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = undefined;
+        if (this.state === "reconnecting") void this.#connect();
+      },
+      pause * (0.6 + 0.4 * Math.random()),
+    );
+  }
+
+  /** Something was heard of a picture. */
+  #news(key: number): void {
+    if (this.placement && vantageKey(this.placement) === key) this.#newsAtMs = performance.now();
+    if (this.stands) this.#lookAround();
+  }
+
+  #lookAround(): void {
+    const stands = this.state === "joined" && performance.now() - this.#newsAtMs > STANDS_MS;
+    if (stands !== this.stands) {
+      this.stands = stands;
+      this.#events.changed();
+    }
+  }
+
+  #remember(): void {
+    if (this.state !== "joined" || !this.#request) return;
+    const { code, name, grant } = this.#request;
+    this.#memory.keep({ code, name, ticket: this.#ticket, guide: grant !== "", leads: this.leads });
   }
 
   #become(state: State): void {
     this.state = state;
-    const request = this.#request;
-    if (state === "joined" && request && !request.grant) rememberPlace({ code: request.code, name: request.name });
-    if (state === "refused" || state === "ended" || state === "lost") rememberPlace(null);
+    clearInterval(this.#look);
+    this.stands = false;
+    if (state === "joined") {
+      this.#newsAtMs = performance.now();
+      let looks = 0;
+      this.#look = setInterval(() => {
+        this.#lookAround();
+        looks += 1;
+        if (looks % 10 === 0) this.#remember();
+      }, LOOK_MS);
+    }
     this.#events.changed();
-  }
-}
-
-const PLACE = "tongyou.place";
-
-/** Where this tab is, for the case that it is loaded again. */
-export function rememberedPlace(): { code: string; name: string } | null {
-  try {
-    const place: unknown = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
-    if (place === null || typeof place !== "object" || !("code" in place) || !("name" in place)) return null;
-    return { code: String(place.code), name: String(place.name) };
-  } catch {
-    return null;
-  }
-}
-
-function rememberPlace(place: { code: string; name: string } | null): void {
-  try {
-    if (place) sessionStorage.setItem(PLACE, JSON.stringify(place));
-    else sessionStorage.removeItem(PLACE);
-  } catch {
-    // Without storage a reload starts at the first page.
-  }
-}
-
-const ticketName = (code: string): string => `tongyou.ticket.${code}`;
-
-function readTicket(code: string): Uint8Array {
-  try {
-    const text = sessionStorage.getItem(ticketName(code)) ?? "";
-    return Uint8Array.from(text.match(/[0-9a-f]{2}/g) ?? [], (h) => Number.parseInt(h, 16));
-  } catch {
-    return new Uint8Array(0);
-  }
-}
-
-function keepTicket(code: string, ticket: Uint8Array): void {
-  try {
-    sessionStorage.setItem(ticketName(code), Array.from(ticket, (b) => b.toString(16).padStart(2, "0")).join(""));
-  } catch {
-    // Without storage a reload joins afresh.
-  }
-}
-
-function forgetTicket(code: string): void {
-  try {
-    sessionStorage.removeItem(ticketName(code));
-  } catch {
-    // As above.
   }
 }

@@ -92,7 +92,7 @@ export class Hud {
     if (session.state === "connecting") return say("connecting");
     if (session.state === "reconnecting") return say("reconnecting");
     if (session.state === "joined" && (waiting || !stage.layers.shown)) return say("firstPicture");
-    return "";
+    return session.stands ? say("standing") : "";
   }
 
   #showCard(): void {

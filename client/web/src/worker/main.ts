@@ -2,6 +2,7 @@
 import { nowUs, setClockError } from "../clock/now";
 import { ClockSync, serverAt } from "../clock/sync";
 import type { Link, LinkEvents } from "../net/link";
+import { Silence } from "../net/silence";
 import { openWebTransport } from "../net/webtransport";
 import { readDatagram, writeDatagram } from "../wire/datagram";
 import { type Header, readFrame } from "../wire/frame";
@@ -19,6 +20,7 @@ let link: Link | null = null;
 /** Counts connections: what an earlier one still says is not of this one. */
 let connection = 0;
 let clock = new ClockSync();
+let silence = new Silence();
 let withheld = false;
 let vantages: Vantage[] = [];
 let ticker: ReturnType<typeof setInterval> | undefined;
@@ -55,6 +57,7 @@ async function open(message: Extract<ToWorker, { kind: "open" }>): Promise<void>
   const mine = connection;
   closeAll();
   clock = new ClockSync();
+  silence = new Silence();
   total = { complete: 0, missed: 0, bytes: 0 };
   report = freshReport();
   try {
@@ -86,10 +89,14 @@ function closeAll(): void {
 /** The events of one connection, silent once there is another. */
 function eventsOf(mine: number): LinkEvents {
   const current = (): boolean => mine === connection;
+  const heard = (): boolean => {
+    if (current()) silence.heard(nowUs());
+    return current();
+  };
   return {
-    control: (bytes) => current() && events.control(bytes),
-    frame: (bytes) => current() && events.frame(bytes),
-    datagram: (bytes) => current() && events.datagram(bytes),
+    control: (bytes) => heard() && events.control(bytes),
+    frame: (bytes) => heard() && events.frame(bytes),
+    datagram: (bytes) => heard() && events.datagram(bytes),
     closed: (reason) => current() && events.closed(reason),
   };
 }
@@ -109,6 +116,7 @@ const events: LinkEvents = {
     guarded(() => {
       const datagram = readDatagram(bytes);
       if (datagram.kind === "avatars") post({ kind: "avatars", avatars: datagram, atUs });
+      else if (datagram.kind === "commit" || datagram.kind === "still") post(datagram);
       else if (datagram.kind === "pong" && clock.onPong(atUs, datagram) && clock.line) {
         post({ kind: "clock", line: clock.line, rttUs: clock.rttUs, errorUs: clock.errorUs });
       }
@@ -140,7 +148,14 @@ const vantageEvents: VantageEvents = {
 function tick(): void {
   const now = nowUs();
   const ping = clock.pollPing(now);
-  if (ping) link?.sendDatagram(writeDatagram(ping));
+  if (ping) {
+    link?.sendDatagram(writeDatagram(ping));
+    silence.asked(now);
+  }
+  if (silence.isDead(now)) {
+    events.closed("the server has fallen silent");
+    return;
+  }
   if (now - report.sinceUs >= FEEDBACK_US) sendFeedback(now);
 }
 

@@ -2,7 +2,7 @@
 import type { ClockError } from "../clock/now";
 import type { Line } from "../clock/sync";
 import type { FaceMesh } from "../layer/mesh";
-import type { Avatars } from "../wire/datagram";
+import type { Avatars, Commit, Still } from "../wire/datagram";
 import type { Tag } from "../wire/frame";
 
 export type ToWorker =
@@ -24,6 +24,8 @@ export type FromWorker =
   | { readonly kind: "opened" }
   | { readonly kind: "control"; readonly bytes: Uint8Array }
   | { readonly kind: "avatars"; readonly avatars: Avatars; readonly atUs: number }
+  | Commit
+  | Still
   | { readonly kind: "clock"; readonly line: Line; readonly rttUs: number; readonly errorUs: number }
   | { readonly kind: "set"; readonly set: DecodedSet }
   | { readonly kind: "stats"; readonly stats: Stats }
