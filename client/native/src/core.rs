@@ -9,6 +9,8 @@
 mod change;
 mod config;
 mod event;
+mod incoming;
+mod liveness;
 mod pose;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,9 @@ pub use pose::{LocalJoint, LocalPose};
 
 use bytes::Bytes;
 use change::{Applied, Prepared};
+use liveness::Liveness;
 use pose::Up;
-use protocol::control::{self, ClientMessage, ServerMessage, client_message, guide_command, server_message};
+use protocol::control::{self, ClientMessage, ServerMessage, client_message, guide_command};
 use protocol::datagram::{Body, Datagram};
 use protocol::frame::Frame;
 use protocol::{ClientTime, HeadsetId, ResumeTicket, ServerTime, SetId, TourTime, VantageId};
@@ -41,6 +44,7 @@ pub struct Headset {
     receiver: Receiver,
     up: Up,
     avatars: BTreeMap<HeadsetId, jitter::Buffer>,
+    liveness: Liveness,
     control: VecDeque<Bytes>,
     datagrams: VecDeque<Bytes>,
     events: VecDeque<Event>,
@@ -96,6 +100,7 @@ impl Headset {
             receiver: Receiver::new(Limits::default()),
             up: Up::default(),
             avatars: BTreeMap::new(),
+            liveness: Liveness::default(),
             control: VecDeque::new(),
             datagrams: VecDeque::new(),
             events: VecDeque::new(),
@@ -110,6 +115,7 @@ impl Headset {
         self.clock = Sync::new();
         self.receiver = Receiver::new(Limits::default());
         self.avatars.clear();
+        self.liveness.look_anew();
         self.control.clear();
         self.datagrams.clear();
         let hello = self.config.hello(self.ticket);
@@ -119,7 +125,7 @@ impl Headset {
     /// Takes a control message.
     pub fn on_control(&mut self, now: ClientTime, message: &[u8]) {
         match ServerMessage::from_bytes(message) {
-            Ok(body) => self.on_message(body),
+            Ok(body) => self.on_message(self.clock.server_at(now), body),
             Err(error) => self.malformed("control", &error),
         }
         self.tick(now);
@@ -132,6 +138,8 @@ impl Headset {
                 self.clock.on_pong(now, pong);
             }
             Ok(Datagram::Avatars(avatars)) => self.on_avatars(now, avatars.epoch, avatars.people),
+            Ok(Datagram::Commit(commit)) => self.on_commit(commit),
+            Ok(Datagram::Still(still)) => self.on_still(now, still),
             Ok(other) => self.malformed("datagram", &format!("the server does not send {other:?}")),
             Err(error) => self.malformed("datagram", &error),
         }
@@ -256,6 +264,7 @@ impl Headset {
             self.clock.next_ping(),
             self.receiver.poll_timeout(),
             self.receiver.next_feedback(),
+            self.stalls_at(),
             commit,
         ]
         .into_iter()
@@ -420,103 +429,6 @@ impl Headset {
         });
     }
 
-    fn on_message(&mut self, body: server_message::Body) {
-        match (body, &mut self.phase) {
-            (server_message::Body::Welcome(welcome), Phase::Joining) => self.on_welcome(welcome),
-            (server_message::Body::Refused(refused), _) => {
-                self.phase = Phase::Over;
-                self.events.push_back(Event::Refused {
-                    reason: refused.reason(),
-                    message: refused.message,
-                });
-            }
-            (server_message::Body::Ended(ended), _) => {
-                self.phase = Phase::Over;
-                self.events.push_back(Event::Ended { message: ended.message });
-            }
-            (server_message::Body::Notice(notice), _) => {
-                self.events.push_back(Event::Notice {
-                    reason: notice.reason(),
-                    message: notice.message,
-                });
-            }
-            (server_message::Body::Roster(roster), Phase::On(tour)) => {
-                tour.roster = roster;
-                let here = |id: HeadsetId| tour.roster.people.iter().any(|p| p.headset == u32::from(id.0));
-                self.avatars.retain(|id, _| here(*id));
-                self.events.push_back(Event::RosterChanged);
-            }
-            (server_message::Body::Prepare(prepare), Phase::On(tour)) => {
-                tour.prepare(prepare, &mut self.events);
-            }
-            (server_message::Body::Commit(commit), Phase::On(tour)) => tour.commit(commit, &mut self.events),
-            (server_message::Body::Placement(placement), Phase::On(tour)) => {
-                if tour.place(placement) {
-                    self.up.jump();
-                }
-            }
-            (other, _) => self.malformed("control", &format!("out of turn: {}", kind(&other))),
-        }
-    }
-
-    fn on_welcome(&mut self, welcome: control::Welcome) {
-        let (Ok(id), Some(tour), Some(current), Some(placement)) = (
-            u16::try_from(welcome.headset),
-            welcome.tour,
-            welcome.current,
-            welcome.placement,
-        ) else {
-            self.malformed("control", &"Welcome without tour, place or a valid headset id");
-            return;
-        };
-        if current.stop as usize >= tour.stops.len() {
-            self.malformed(
-                "control",
-                &format!("Welcome to stop {} of {}", current.stop, tour.stops.len()),
-            );
-            return;
-        }
-        let resumed = self.ticket.is_some();
-        self.ticket = <[u8; 16]>::try_from(welcome.resume_ticket.as_slice())
-            .ok()
-            .map(ResumeTicket);
-        self.up.jump();
-        self.phase = Phase::On(Box::new(Tour {
-            headset: HeadsetId(id),
-            tour,
-            tour_zero: ServerTime(welcome.tour_zero_us),
-            current: Current {
-                epoch: current.epoch,
-                stop: current.stop,
-                placement,
-            },
-            moving_to: None,
-            prepared: None,
-            applied: None,
-            roster: welcome.roster.unwrap_or_default(),
-            capacity: welcome.capacity,
-        }));
-        self.events.push_back(Event::Welcome {
-            headset: HeadsetId(id),
-            resumed,
-        });
-    }
-
-    fn on_avatars(&mut self, now: ClientTime, epoch: u16, people: Vec<(HeadsetId, Body)>) {
-        let Some(server) = self.clock.server_at(now) else {
-            return;
-        };
-        // Coordinates of another stop mean nothing here.
-        if self.shown().is_none_or(|s| s.epoch != epoch) {
-            return;
-        }
-        for (id, body) in people {
-            if Some(id) != self.id() {
-                self.avatars.entry(id).or_default().push(server, body);
-            }
-        }
-    }
-
     /// Everything that is due now.
     fn tick(&mut self, now: ClientTime) {
         while let Some(event) = self.receiver.poll_event() {
@@ -530,27 +442,12 @@ impl Headset {
         if let Some(ping) = self.clock.poll_ping(now) {
             self.datagrams.push_back(Datagram::Ping(ping).to_bytes());
         }
-        let mut changed = false;
-        let mut ready = None;
-        if let Some(prepared) = &mut tour.prepared {
-            ready = prepared.check_ready(&self.receiver);
-        }
+        let ready = tour.prepared.as_mut().and_then(|p| p.check_ready(&self.receiver));
         // Without a clock a change is better carried out at once than never.
-        let instant = server.or_else(|| tour.prepared.as_ref().and_then(Prepared::due));
-        if let Some(applied) = instant.and_then(|at| tour.apply_if_due(at)) {
-            self.avatars.clear();
-            self.events.push_back(Event::StopApplied(applied));
-            self.up.jump();
-            changed = true;
+        if let Some(at) = server.or_else(|| tour.prepared.as_ref().and_then(Prepared::due)) {
+            self.apply(at);
         }
-        if tour.moved(&self.receiver) {
-            self.events.push_back(Event::Placed(tour.current.placement));
-            changed = true;
-        }
-        if changed {
-            let wanted = tour.wanted_streams();
-            self.receiver.retain(wanted);
-        }
+        self.arrive();
         if let Some(ready) = ready {
             self.events.push_back(Event::Ready {
                 epoch: ready.epoch,
@@ -558,8 +455,28 @@ impl Headset {
             });
             self.say(client_message::Body::Ready(ready));
         }
+        self.watch(now);
         if let Some(feedback) = self.receiver.poll_feedback(self.moment(now)) {
             self.datagrams.push_back(Datagram::Feedback(feedback).to_bytes());
+        }
+    }
+
+    /// Carries out the stop change whose instant has come.
+    fn apply(&mut self, at: ServerTime) {
+        let Phase::On(tour) = &mut self.phase else { return };
+        let Some(applied) = tour.apply_if_due(at) else { return };
+        self.receiver.retain(tour.wanted_streams());
+        self.avatars.clear();
+        self.events.push_back(Event::StopApplied(applied));
+        self.up.jump();
+    }
+
+    /// Shows another cell once a picture of there is complete.
+    fn arrive(&mut self) {
+        let Phase::On(tour) = &mut self.phase else { return };
+        if tour.moved(&self.receiver) {
+            self.receiver.retain(tour.wanted_streams());
+            self.events.push_back(Event::Placed(tour.current.placement));
         }
     }
 }
@@ -580,18 +497,5 @@ const fn stream_of(epoch: u32, placement: &control::Placement) -> StreamId {
     StreamId {
         epoch: epoch as u16,
         vantage: VantageId(placement.vantage as u16),
-    }
-}
-
-const fn kind(body: &server_message::Body) -> &'static str {
-    match body {
-        server_message::Body::Welcome(_) => "Welcome",
-        server_message::Body::Refused(_) => "Refused",
-        server_message::Body::Roster(_) => "Roster",
-        server_message::Body::Prepare(_) => "Prepare",
-        server_message::Body::Commit(_) => "Commit",
-        server_message::Body::Placement(_) => "Placement",
-        server_message::Body::Ended(_) => "Ended",
-        server_message::Body::Notice(_) => "Notice",
     }
 }

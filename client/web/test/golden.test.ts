@@ -117,6 +117,12 @@ describe("datagrams", () => {
           delayMs: fields.delay_ms,
           bytes: fields.bytes,
         });
+        break;
+      case "commit":
+        expect(datagram).toEqual({ kind: "commit", epoch: fields.epoch, stop: fields.stop, atUs: fields.at_us });
+        break;
+      case "still":
+        expect(datagram).toEqual({ kind: "still", epoch: fields.epoch, vantage: fields.vantage, set: fields.set });
     }
   });
 
@@ -126,7 +132,7 @@ describe("datagrams", () => {
 
   test("all kinds are covered", () => {
     const kinds = new Set(golden.datagrams.map((d) => readDatagram(bytes(d.hex)).kind));
-    expect([...kinds].sort()).toEqual(["avatars", "feedback", "ping", "pong", "pose"]);
+    expect([...kinds].sort()).toEqual(["avatars", "commit", "feedback", "ping", "pong", "pose", "still"]);
   });
 });
 

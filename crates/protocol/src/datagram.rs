@@ -1,7 +1,8 @@
-//! Fixed-layout datagrams: clock pings, poses up, avatar batches down, delivery feedback. Little-endian.
+//! Fixed-layout datagrams: clock pings, poses up, avatar batches down, delivery feedback, copies of a commit,
+//! heartbeats of a still picture. Little-endian.
 
 use crate::bytes_io::Reader;
-use crate::{ClientTime, Error, HeadsetId, ServerTime, SetId};
+use crate::{ClientTime, Error, HeadsetId, ServerTime, SetId, VantageId};
 use bytes::{BufMut, Bytes, BytesMut};
 use glam::{Quat, Vec3};
 
@@ -13,6 +14,8 @@ const PONG: u8 = 2;
 const POSE: u8 = 3;
 const AVATARS: u8 = 4;
 const FEEDBACK: u8 = 5;
+const COMMIT: u8 = 6;
+const STILL: u8 = 7;
 
 /// Metres of one position step. Positions reach ±65.5 m from the stop's pose origin.
 pub const POSITION_STEP_M: f32 = 0.002;
@@ -32,6 +35,10 @@ pub enum Datagram {
     Avatars(Avatars),
     /// Headset to server.
     Feedback(Feedback),
+    /// Server to headset.
+    Commit(Commit),
+    /// Server to headset.
+    Still(Still),
 }
 
 /// Asks for the server's time.
@@ -123,6 +130,29 @@ pub struct Feedback {
     pub bytes: u32,
 }
 
+/// The control message of the same name once more: a lost control packet may arrive after the instant, one of several
+/// datagrams does not. Whichever comes first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// The epoch that begins.
+    pub epoch: u32,
+    /// Index of its stop in the tour.
+    pub stop: u32,
+    /// When everyone shows it.
+    pub at: ServerTime,
+}
+
+/// Nothing moves in a vantage: said once a second while no frame is sent, so that a headset can tell still from dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Still {
+    /// The stop that the vantage belongs to (low 16 bits of the epoch).
+    pub epoch: u16,
+    /// Which vantage.
+    pub vantage: VantageId,
+    /// Its newest set: a headset that has an older one lacks something.
+    pub set: SetId,
+}
+
 impl Datagram {
     /// Reads one datagram.
     ///
@@ -163,6 +193,16 @@ impl Datagram {
                 decode_queue: r.u8()?,
                 delay_ms: r.u16()?,
                 bytes: r.u32()?,
+            }),
+            COMMIT => Self::Commit(Commit {
+                epoch: r.u32()?,
+                stop: r.u32()?,
+                at: ServerTime(r.i64()?),
+            }),
+            STILL => Self::Still(Still {
+                epoch: r.u16()?,
+                vantage: VantageId(r.u16()?),
+                set: SetId(r.u32()?),
             }),
             other => return Err(r.invalid("kind", other)),
         };
@@ -212,6 +252,18 @@ impl Datagram {
                 out.put_u8(f.decode_queue);
                 out.put_u16_le(f.delay_ms);
                 out.put_u32_le(f.bytes);
+            }
+            Self::Commit(c) => {
+                out.put_u8(COMMIT);
+                out.put_u32_le(c.epoch);
+                out.put_u32_le(c.stop);
+                out.put_i64_le(c.at.0);
+            }
+            Self::Still(s) => {
+                out.put_u8(STILL);
+                out.put_u16_le(s.epoch);
+                out.put_u16_le(s.vantage.0);
+                out.put_u32_le(s.set.0);
             }
         }
         out.freeze()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use tongyou_protocol::control::{self, client_message, server_message};
 use tongyou_protocol::datagram::{
-    Avatars, Body, Datagram, Feedback, Joint, Ping, Pong, Pose, pack_rotation, unpack_rotation,
+    Avatars, Body, Commit, Datagram, Feedback, Joint, Ping, Pong, Pose, Still, pack_rotation, unpack_rotation,
 };
 use tongyou_protocol::frame::{Codec, Frame, Header, Lane, Tag};
 use tongyou_protocol::{ClientTime, HeadsetId, ServerTime, SessionCode, SetId, TourTime, VantageId, cube, depth};
@@ -93,6 +93,16 @@ fn datagrams() -> Vec<(&'static str, Datagram, Value)> {
         epoch: 3,
         people: vec![(HeadsetId(1), still), (HeadsetId(513), pointing)],
     };
+    let commit = Commit {
+        epoch: 70_002,
+        stop: 3,
+        at: ServerTime((1 << 40) + 300_000),
+    };
+    let vantage_still = Still {
+        epoch: 4_466,
+        vantage: VantageId(513),
+        set: SetId(70_003),
+    };
     // What the wire holds, so after one trip: positions and rotations are quantised.
     let wire = |d: &Datagram| Datagram::from_bytes(&d.to_bytes()).unwrap();
     let body_of = |b: Body| {
@@ -145,6 +155,16 @@ fn datagrams() -> Vec<(&'static str, Datagram, Value)> {
             Datagram::Feedback(feedback),
             json!({ "last_set": 70_000, "interval_ms": 250, "complete": 4, "missed": 1, "decode_queue": 2,
                     "delay_ms": 87, "bytes": 123_456 }),
+        ),
+        (
+            "commit",
+            Datagram::Commit(commit),
+            json!({ "epoch": 70_002, "stop": 3, "at_us": commit.at.0 }),
+        ),
+        (
+            "still",
+            Datagram::Still(vantage_still),
+            json!({ "epoch": 4_466, "vantage": 513, "set": 70_003 }),
         ),
     ]
 }

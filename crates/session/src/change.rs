@@ -1,13 +1,21 @@
 //! The two phases of a stop change: prepare, then commit at an instant that all know beforehand.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tongyou_protocol::control::{Commit, Prepare, server_message::Body};
+use tongyou_protocol::datagram::{self, Datagram};
 use tongyou_protocol::{HeadsetId, ServerTime};
 
 use crate::seating::Stand;
 use crate::session::{Context, Session, index};
 use crate::{Level, LinkId};
+
+/// How often an agreed change is said in datagrams, beside the control message.
+const COPIES: u8 = 3;
+/// From one of them to the next: losses come in bursts.
+const COPY_EVERY: Duration = Duration::from_millis(40);
 
 /// A stop change on its way.
 pub(crate) struct Change {
@@ -17,6 +25,14 @@ pub(crate) struct Change {
     deadline: ServerTime,
     /// Agreed with everyone.
     commit_at: Option<ServerTime>,
+    copies: Copies,
+}
+
+/// Datagrams that still have to say it.
+#[derive(Debug, Clone, Copy)]
+struct Copies {
+    left: u8,
+    due: ServerTime,
 }
 
 /// What became of the wish to go somewhere.
@@ -43,6 +59,18 @@ impl Change {
         if let Some(at) = self.commit_at {
             ctx.out.send(link, Body::Commit(self.commit(at)));
         }
+    }
+
+    /// The datagram that says it once more, when it is time.
+    fn copy(&mut self, now: ServerTime) -> Option<Bytes> {
+        let at = self.commit_at?;
+        if self.copies.left == 0 || now < self.copies.due {
+            return None;
+        }
+        self.copies.left -= 1;
+        self.copies.due = now + COPY_EVERY;
+        let Commit { epoch, stop, .. } = self.commit(at);
+        Some(Datagram::Commit(datagram::Commit { epoch, stop, at }).to_bytes())
     }
 
     fn commit(&self, at: ServerTime) -> Commit {
@@ -95,6 +123,11 @@ impl Session {
             let message = format!("epoch {}: {ready} of {here} are ready, change agreed", commit.epoch);
             self.log(ctx, Level::Info, &message);
         }
+        if let Some(bytes) = self.change.as_mut().and_then(|c| c.copy(ctx.now)) {
+            for link in self.links() {
+                ctx.out.datagram(link, bytes.clone());
+            }
+        }
         self.apply(ctx);
     }
 
@@ -113,6 +146,10 @@ impl Session {
             ready: BTreeSet::new(),
             deadline: ctx.now + ctx.config.prepare_timeout,
             commit_at: None,
+            copies: Copies {
+                left: COPIES,
+                due: ctx.now,
+            },
         });
         self.refresh_vantages();
         if let Some(change) = &self.change {

@@ -273,7 +273,7 @@ impl Registry {
             (_, None) => self.counters.datagrams_dropped += 1,
             (Ok(Datagram::Pose(pose)), Some((key, who))) => self.pose(now, link, key, who, &pose),
             (Ok(Datagram::Feedback(feedback)), Some(_)) => self.out.push(Output::Feedback { link, feedback }),
-            (Ok(Datagram::Pong(_) | Datagram::Avatars(_)), Some(_)) => {
+            (Ok(Datagram::Pong(_) | Datagram::Avatars(_) | Datagram::Commit(_) | Datagram::Still(_)), Some(_)) => {
                 self.counters.datagrams_malformed += 1;
                 self.complain(now, link, Complaint::NotAllowed, "only the server sends such datagrams");
             }

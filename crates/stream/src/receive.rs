@@ -7,6 +7,7 @@
 //! on a frame:    receiver.on_frame(now, frame)
 //! on a decoder:  receiver.on_decoded(now, set) or receiver.on_decode_failed(now, set)
 //! on the timer:  receiver.on_timeout(now)          // at receiver.poll_timeout()
+//! on a heartbeat: receiver.on_still(now, stream, set)
 //! then always:   while let Some(frame) = receiver.poll_decode() { decoder.push(frame) }
 //!                while let Some(event) = receiver.poll_event() { .. }
 //! ```
@@ -173,17 +174,23 @@ impl Receiver {
         let id = StreamId::of(&frame.header);
         self.counters.frames += 1;
         self.counters.bytes += frame.payload.len() as u64;
-        self.report(now);
-        if !self.streams.contains_key(&id) {
-            self.make_room();
-        }
-        let stream = self.streams.entry(id).or_default();
-        stream.heard = now.client;
+        let (limits, mut counters) = (self.limits, self.counters);
+        let stream = self.stream(now, id);
         match frame.header.lane {
-            Lane::Color => stream.push_color(now.client, frame, &self.limits, &mut self.counters),
-            Lane::Depth => stream.depths.push(frame, self.limits.bytes, &mut self.counters),
+            Lane::Color => stream.push_color(now.client, frame, &limits, &mut counters),
+            Lane::Depth => stream.depths.push(frame, limits.bytes, &mut counters),
         }
+        self.counters = counters;
         self.settle(now, id);
+    }
+
+    /// The server says that nothing moves in a stream, whose newest set is this one. A set that is lacking at two of
+    /// these in a row, with nothing of it at the decoder, counts as missed: the report then says so, and the server
+    /// sends its group again.
+    pub fn on_still(&mut self, now: Now, id: StreamId, newest: SetId) {
+        if self.stream(now, id).still(now.client, newest) {
+            self.counters.missed += 1;
+        }
     }
 
     /// The next colour frame for the decoder of its stream, in decoding order: it continues the frame before, or is a
@@ -287,6 +294,18 @@ impl Receiver {
         self.streams.get(&stream)?.newest_complete
     }
 
+    /// When something was last known of a stream: a set was completed, or the server said that it is still.
+    #[must_use]
+    pub fn alive_at(&self, stream: StreamId) -> Option<ClientTime> {
+        self.streams.get(&stream)?.alive_at
+    }
+
+    /// When the newest complete set of a stream was last known to be the newest there is.
+    #[must_use]
+    pub fn current_at(&self, stream: StreamId) -> Option<ClientTime> {
+        self.streams.get(&stream)?.current_at
+    }
+
     /// Streams of which something is kept.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> {
         self.streams.keys().copied()
@@ -303,6 +322,17 @@ impl Receiver {
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.streams.values().map(Stream::bytes).sum()
+    }
+
+    /// The stream of which something has been heard, and with the first one the reports begin.
+    fn stream(&mut self, now: Now, id: StreamId) -> &mut Stream {
+        self.report(now);
+        if !self.streams.contains_key(&id) {
+            self.make_room();
+        }
+        let stream = self.streams.entry(id).or_default();
+        stream.heard = now.client;
+        stream
     }
 
     fn make_room(&mut self) {
@@ -334,7 +364,7 @@ impl Receiver {
             return;
         };
         let mut complete = Vec::new();
-        let dropped = stream.settle(self.limits.pictures, |color, depth, depth_keyframe| {
+        let dropped = stream.settle(now.client, self.limits.pictures, |color, depth, depth_keyframe| {
             let age = now.server.map(|server| server.saturating_since(color.rendered_at));
             complete.push(Complete {
                 stream: id,

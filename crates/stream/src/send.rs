@@ -17,7 +17,12 @@
 //! if sender.needs_group(now) {
 //!     sender.subscribe(now, &cache); // a still scene: no new group would come by itself
 //! }
+//! // Once a second while nothing was offered: send `cache.still()` to every subscriber as a datagram.
 //! ```
+
+mod cache;
+
+pub use cache::{EncodedFrame, GroupCache};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,85 +33,8 @@ use tongyou_protocol::ServerTime;
 use tongyou_protocol::datagram::Feedback;
 use tongyou_protocol::frame::{Header, Lane};
 
-/// A frame that is encoded once and shared by all subscribers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EncodedFrame {
-    /// What it is.
-    pub header: Header,
-    /// The header's bytes, then the payload.
-    pub chunks: [Bytes; 2],
-}
-
-impl EncodedFrame {
-    /// Writes the header once.
-    #[must_use]
-    pub fn new(header: Header, payload: Bytes) -> Self {
-        let chunks = [header.to_bytes(&payload), payload];
-        Self { header, chunks }
-    }
-
-    /// Bytes on the wire.
-    #[must_use]
-    pub fn wire_bytes(&self) -> usize {
-        self.chunks.iter().map(Bytes::len).sum()
-    }
-}
-
-/// What a joiner needs: the current group of colour, the depth keyframe and the newest depth.
-#[derive(Debug, Default)]
-pub struct GroupCache {
-    color: Vec<Arc<EncodedFrame>>,
-    depth_keyframe: Option<Arc<EncodedFrame>>,
-    depth_newest: Option<Arc<EncodedFrame>>,
-}
-
 /// Depth that was lost is not sent again sooner.
 const DEPTH_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// Colour frames of a group beyond this are not cached; joiners then wait for the next group.
-const MAX_GROUP: usize = 256;
-
-impl GroupCache {
-    /// Takes every frame of the vantage in the order of encoding.
-    pub fn push(&mut self, frame: Arc<EncodedFrame>) {
-        let header = &frame.header;
-        match (header.lane, header.keyframe) {
-            (Lane::Color, true) => self.color = vec![frame],
-            (Lane::Color, false) => {
-                let follows = self.color.last().is_some_and(|l| {
-                    l.header.group == header.group && l.header.index.checked_add(1) == Some(header.index)
-                });
-                if follows && self.color.len() < MAX_GROUP {
-                    self.color.push(frame);
-                } else {
-                    self.color.clear();
-                }
-            }
-            (Lane::Depth, true) => {
-                self.depth_keyframe = Some(frame);
-                self.depth_newest = None;
-            }
-            (Lane::Depth, false) => {
-                let key = self.depth_keyframe.as_ref().map(|k| k.header.tag.set);
-                if key == Some(header.depends_on) {
-                    self.depth_newest = Some(frame);
-                }
-            }
-        }
-    }
-
-    /// Whether a joiner would get a picture from it.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        !self.color.is_empty() && self.depth_keyframe.is_some()
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn wire_bytes(&self) -> usize {
-        let depth = self.depth_keyframe.iter().chain(&self.depth_newest);
-        self.color.iter().chain(depth).map(|f| f.wire_bytes()).sum()
-    }
-}
 
 /// When frames are dropped.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,6 +137,12 @@ pub struct Sender {
     latency: Option<Duration>,
     /// When the cached group was last asked for.
     regrouped_at: Option<ServerTime>,
+    /// The last frame of the group that has been delivered: its group and index.
+    delivered: Option<(u32, u16)>,
+    /// When something was last offered or sent.
+    busy_at: Option<ServerTime>,
+    /// The headset lacks something although all was delivered: it is sent the whole group again.
+    lacking: bool,
     stats: Stats,
     estimator: crate::adapt::Estimator,
 }
@@ -255,6 +189,9 @@ impl Sender {
             depth_again_at: None,
             latency: None,
             regrouped_at: None,
+            delivered: None,
+            busy_at: None,
+            lacking: false,
             stats: Stats::default(),
         }
     }
@@ -268,12 +205,17 @@ impl Sender {
     }
 
     /// Starts with the cached group. Also answers [`Self::needs_group`]: what the subscriber has of the group is not
-    /// sent again. While a group is being sent it does nothing.
+    /// sent again, unless it reports that it lacks something. While a group is being sent it does nothing.
     pub fn subscribe(&mut self, now: ServerTime, cache: &GroupCache) {
-        if matches!(self.chain, Chain::Live { .. }) {
+        let lacking = std::mem::take(&mut self.lacking);
+        if matches!(self.chain, Chain::Live { .. }) && !lacking {
             return;
         }
         self.regrouped_at = Some(now);
+        self.busy_at = Some(now);
+        if lacking {
+            (self.depth_keyframe, self.depth_newest) = (None, None);
+        }
         if let Some(keyframe) = &cache.depth_keyframe {
             self.take_depth_keyframe(Arc::clone(keyframe));
         }
@@ -287,7 +229,12 @@ impl Sender {
             return;
         };
         let from = match self.chain {
-            Chain::Broken { group, from, .. } if group == last.group => from,
+            Chain::Broken { group, from, .. }
+                if group == last.group && !lacking && self.delivered <= Some((group, from)) =>
+            {
+                from
+            }
+            // Behind a gap the headset has given up its group, and needs all of it to begin again.
             _ => 0,
         };
         let missing = cache.color.iter().filter(|f| f.header.index >= from);
@@ -304,6 +251,7 @@ impl Sender {
 
     /// Takes a new frame of the vantage.
     pub fn offer(&mut self, now: ServerTime, frame: Arc<EncodedFrame>) {
+        self.busy_at = Some(now);
         let header = &frame.header;
         match (header.lane, header.keyframe) {
             (Lane::Depth, true) => self.take_depth_keyframe(frame),
@@ -311,6 +259,7 @@ impl Sender {
             (Lane::Color, true) => {
                 // What is left of the group before is overtaken.
                 self.drop_queued_color();
+                self.lacking = false;
                 self.chain = Chain::Live {
                     group: header.group,
                     next: header.index.saturating_add(1),
@@ -348,6 +297,9 @@ impl Sender {
                 .map_or(took, |l| took.min(l + took.saturating_sub(l) / 256)),
         );
         let header = &flying.frame.header;
+        if header.lane == Lane::Color {
+            self.delivered = self.delivered.max(Some((header.group, header.index)));
+        }
         if header.lane == Lane::Color && header.keyframe {
             self.keyframe_expiry = (took * 2).clamp(self.config.color_expiry, self.longest_expiry());
         }
@@ -391,9 +343,13 @@ impl Sender {
         }
     }
 
-    /// The headset's report.
+    /// The headset's report. One that misses sets long after the last one was delivered asks for the group again.
     pub fn on_feedback(&mut self, now: ServerTime, feedback: &Feedback) {
         self.estimator.update(now, feedback);
+        let quiet = self
+            .busy_at
+            .is_some_and(|at| now.saturating_since(at) >= self.config.regroup_after);
+        self.lacking |= feedback.missed > 0 && quiet && self.queue.is_empty() && self.in_flight.is_empty();
     }
 
     /// The next frame to be sent now.
@@ -446,10 +402,13 @@ impl Sender {
         Some(self.send(now, frame, class, expiry))
     }
 
-    /// Whether the subscriber has no decodable group and none has started for a while, as in a still scene: the
-    /// caller then calls [`Self::subscribe`] again. Ask a few times a second.
+    /// Whether the subscriber has no decodable group and none has started for a while, as in a still scene, or lacks
+    /// something of it: the caller then calls [`Self::subscribe`] again. Ask a few times a second.
     #[must_use]
     pub fn needs_group(&self, now: ServerTime) -> bool {
+        if self.lacking {
+            return true;
+        }
         let since = match self.chain {
             Chain::Live { .. } => return false,
             Chain::Waiting { since } => since,
@@ -475,6 +434,7 @@ impl Sender {
     fn send(&mut self, now: ServerTime, frame: Arc<EncodedFrame>, class: i32, expires_in: Duration) -> Send {
         let id = self.next_id;
         self.next_id += 1;
+        self.busy_at = Some(now);
         self.stats.sent += 1;
         self.stats.sent_bytes += frame.wire_bytes() as u64;
         let chunks = frame.chunks.clone();

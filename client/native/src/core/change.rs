@@ -67,20 +67,28 @@ impl Tour {
             });
             return;
         }
+        let agreed = match &self.prepared {
+            // A datagram that agrees on a change overtakes the control messages before it.
+            Some(prepared) if prepared.epoch > epoch => return,
+            Some(prepared) if prepared.epoch == epoch => prepared.commit_at,
+            _ => None,
+        };
         self.prepared = Some(Prepared {
             epoch,
             stop,
             placement,
             ready: false,
-            commit_at: None,
+            commit_at: agreed,
         });
         events.push_back(Event::Preparing { epoch, stop });
     }
 
     pub(super) fn commit(&mut self, commit: Commit, events: &mut VecDeque<Event>) {
         let Commit { epoch, stop, at_us } = commit;
-        // What Welcome said already may be said again.
-        if epoch <= self.current.epoch {
+        // What was said already is said again: in datagrams, and by Welcome.
+        let known = self.prepared.as_ref();
+        let known = known.is_some_and(|p| p.epoch > epoch || (p.epoch == epoch && p.commit_at.is_some()));
+        if known || epoch <= self.current.epoch {
             return;
         }
         if stop as usize >= self.tour.stops.len() {
@@ -108,6 +116,15 @@ impl Tour {
             }
         }
         events.push_back(Event::Committed { epoch, stop, at });
+    }
+
+    /// When the change that is under way was to happen, if this is already the one after it: the server prepares the
+    /// next one only once that has happened, so that this headset's clock is late.
+    pub(super) fn overtaken_by(&self, prepare: &Prepare) -> Option<ServerTime> {
+        self.prepared
+            .as_ref()
+            .filter(|p| p.epoch < prepare.epoch)
+            .and_then(Prepared::due)
     }
 
     /// Whether the wearer is seen elsewhere from now on.

@@ -59,6 +59,11 @@ pub enum Event {
         /// Which set.
         set: SetId,
     },
+    /// Neither a set nor a heartbeat of the shown picture has come for three seconds: it may be out of date. The picture
+    /// stays; the connection may still be there.
+    Stalled,
+    /// The picture is alive again.
+    Resumed,
     /// The session is over.
     Ended {
         /// Why, for a person.

@@ -1,10 +1,11 @@
-// Fixed-layout datagrams: clock pings, poses up, avatar batches down, delivery feedback. Little-endian.
+// Fixed-layout datagrams: clock pings, poses up, avatar batches down, delivery feedback, copies of a commit,
+// heartbeats of a still picture. Little-endian.
 import type { Vec3 } from "./cube";
 import { Reader, Writer } from "./reader";
 
 /** The largest datagram that is sent. */
 export const MAX_BYTES = 1150;
-/** Metres of one position step; positions reach ±32.767 m from the stop's pose origin. */
+/** Metres of one position step; positions reach ±65.5 m from the stop's pose origin. */
 export const POSITION_STEP_M = 0.002;
 /** Metres of one pointer step; pointers reach ±655 m from the stop's pose origin. */
 export const POINTER_STEP_M = 0.02;
@@ -57,13 +58,34 @@ export type Feedback = {
   readonly delayMs: number;
   readonly bytes: number;
 };
-export type Datagram = Ping | Pong | Pose | Avatars | Feedback;
+/**
+ * The control message of the same name once more: a lost control packet may arrive after the instant, one of several
+ * datagrams does not. Whichever comes first counts.
+ */
+export type Commit = {
+  readonly kind: "commit";
+  readonly epoch: number;
+  readonly stop: number;
+  readonly atUs: number;
+};
+/** Nothing moves in a vantage: said once a second while no frame is sent. */
+export type Still = {
+  readonly kind: "still";
+  /** Low 16 bits of the epoch. */
+  readonly epoch: number;
+  readonly vantage: number;
+  /** Its newest set: a headset that has an older one lacks something. */
+  readonly set: number;
+};
+export type Datagram = Ping | Pong | Pose | Avatars | Feedback | Commit | Still;
 
 const PING = 1;
 const PONG = 2;
 const POSE = 3;
 const AVATARS = 4;
 const FEEDBACK = 5;
+const COMMIT = 6;
+const STILL = 7;
 
 const LEFT = 1;
 const RIGHT = 2;
@@ -118,6 +140,18 @@ export function writeDatagram(d: Datagram): Uint8Array<ArrayBuffer> {
       w.u8(d.decodeQueue);
       w.u16(d.delayMs);
       w.u32(d.bytes);
+      break;
+    case "commit":
+      w.u8(COMMIT);
+      w.u32(d.epoch);
+      w.u32(d.stop);
+      w.i64(d.atUs);
+      break;
+    case "still":
+      w.u8(STILL);
+      w.u16(d.epoch);
+      w.u16(d.vantage);
+      w.u32(d.set);
   }
   return w.finish();
 }
@@ -152,6 +186,10 @@ function readKind(r: Reader, kind: number): Datagram {
         delayMs: r.u16(),
         bytes: r.u32(),
       };
+    case COMMIT:
+      return { kind: "commit", epoch: r.u32(), stop: r.u32(), atUs: r.i64("at") };
+    case STILL:
+      return { kind: "still", epoch: r.u16(), vantage: r.u16(), set: r.u32() };
     default:
       throw r.invalid("kind", kind);
   }

@@ -299,3 +299,47 @@ fn a_person_walks_from_cell_to_cell() {
     }
     assert!(server.notices(2).len() > 2, "not too often");
 }
+
+#[test]
+fn an_agreed_change_is_said_in_three_datagrams_as_well() {
+    let mut server = Server::new();
+    let code = server.session(9);
+    server.join_guide(1, code);
+    server.join(2, code);
+    server.guide(1, 1, GoToStop(1));
+    server.wait(14);
+    server.look_away();
+    ready(&mut server, 1, 2);
+    ready(&mut server, 2, 2);
+    let agreed = server.now;
+    for _ in 0..20 {
+        server.wait(14);
+    }
+    for link in [1, 2] {
+        let commit = server.commit(link).unwrap();
+        let copies: Vec<(i64, datagram::Commit)> = server.datagrams[&LinkId(link)]
+            .iter()
+            .filter_map(|(at, bytes)| match Datagram::from_bytes(bytes).unwrap() {
+                Datagram::Commit(copy) => Some((at.micros_since(agreed) / 1000, copy)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(copies.iter().map(|(ms, _)| *ms).collect::<Vec<_>>(), [0, 42, 84]);
+        for (_, copy) in copies {
+            assert_eq!(
+                (copy.epoch, copy.stop, copy.at.0),
+                (commit.epoch, commit.stop, commit.at_us)
+            );
+        }
+    }
+    // A headset does not say such things.
+    let copy = datagram::Commit {
+        epoch: 9,
+        stop: 0,
+        at: server.now,
+    };
+    server.send(2, &Datagram::Commit(copy));
+    assert_eq!(server.notices(2), [RefusedReason::RefusedNotAllowed]);
+    server.wait(60);
+    assert!(server.prepare(2).is_none_or(|p| p.epoch < 9));
+}

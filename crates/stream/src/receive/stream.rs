@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use tongyou_protocol::frame::{Frame, Header};
 use tongyou_protocol::{ClientTime, SetId};
 
+/// Heartbeats in a row that name a set which is not here before it counts as lost.
+const LACKING: u8 = 2;
+
 /// Place of a colour frame: group and index within it.
 type Place = (u32, u16);
 
@@ -14,6 +17,12 @@ pub(super) struct Stream {
     pub(super) heard: ClientTime,
     pub(super) depths: Depths,
     pub(super) newest_complete: Option<SetId>,
+    /// When a set was last completed or the server last said that nothing moves.
+    pub(super) alive_at: Option<ClientTime>,
+    /// When the newest complete set was last known to be the newest there is.
+    pub(super) current_at: Option<ClientTime>,
+    /// Heartbeats in a row that named a newer set.
+    lacking: u8,
     /// Since when the next frame is missing although later ones of its group are here.
     pub(super) gap_since: Option<ClientTime>,
     waiting: BTreeMap<Place, Frame>,
@@ -129,9 +138,26 @@ impl Stream {
         self.look_for_gap(now);
     }
 
+    /// Nothing moves; whether the newest set must be taken for lost.
+    pub(super) fn still(&mut self, now: ClientTime, newest: SetId) -> bool {
+        self.alive_at = Some(now);
+        if self.newest_complete.is_some_and(|set| set >= newest) {
+            self.current_at = Some(now);
+            self.lacking = 0;
+        } else if self.decoding.is_empty() {
+            self.lacking += 1;
+        }
+        let lost = self.lacking == LACKING;
+        if lost {
+            self.lacking = 0;
+        }
+        lost
+    }
+
     /// Completes pictures whose depth is here, and returns the sets of those that will never be.
     pub(super) fn settle(
         &mut self,
+        now: ClientTime,
         most_pictures: usize,
         mut complete: impl FnMut(Header, Frame, Option<Frame>),
     ) -> Vec<SetId> {
@@ -146,6 +172,8 @@ impl Stream {
             self.pictures.pop_front();
             i = 0;
             self.newest_complete = Some(header.tag.set);
+            (self.alive_at, self.current_at) = (Some(now), Some(now));
+            self.lacking = 0;
             self.depths.forget_before(header.depends_on);
             complete(header, depth, keyframe);
         }

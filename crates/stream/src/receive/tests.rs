@@ -298,3 +298,67 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_set_that_two_heartbeats_name_in_vain_counts_as_missed() {
+    let stream = StreamId {
+        epoch: 1,
+        vantage: VantageId(1),
+    };
+    let mut receiver = Receiver::new(Limits::default());
+    let arrivals = (0..5).flat_map(set_frames).map(|f| (0, f)).collect();
+    deliver(&mut receiver, arrivals);
+    assert_eq!(receiver.newest_complete(stream), Some(SetId(4)));
+    for ms in [1_000, 2_000, 3_000] {
+        receiver.on_still(now(ms), stream, SetId(4));
+        assert_eq!(receiver.current_at(stream), Some(now(ms).client));
+    }
+    assert_eq!(receiver.counters().missed, 0);
+    receiver.on_still(now(4_000), stream, SetId(5));
+    receiver.poll_feedback(now(4_500));
+    assert_eq!(receiver.counters().missed, 0, "it may be on its way");
+    receiver.on_still(now(5_000), stream, SetId(5));
+    let report = receiver.poll_feedback(now(5_250)).unwrap();
+    assert_eq!((report.missed, report.complete), (1, 0));
+    assert_eq!(receiver.alive_at(stream), Some(now(5_000).client));
+    assert_eq!(receiver.current_at(stream), Some(now(3_000).client));
+    receiver.on_still(now(6_000), stream, SetId(5));
+    receiver.on_still(now(7_000), stream, SetId(5));
+    assert_eq!(receiver.counters().missed, 2, "asked for until it is here");
+    // The group once more, and with it the set.
+    for frame in (0..6).flat_map(set_frames) {
+        receiver.on_frame(now(7_500), frame);
+    }
+    let decoded = receiver.poll_decode().unwrap().header.tag.set;
+    assert_eq!((decoded, receiver.poll_decode()), (SetId(5), None));
+    receiver.on_decoded(now(7_500), decoded);
+    assert_eq!(receiver.newest_complete(stream), Some(SetId(5)));
+    receiver.on_still(now(8_000), stream, SetId(5));
+    receiver.on_still(now(9_000), stream, SetId(5));
+    assert_eq!(receiver.counters().missed, 2);
+}
+
+#[test]
+fn who_has_received_nothing_at_all_reports_it() {
+    let stream = StreamId {
+        epoch: 1,
+        vantage: VantageId(1),
+    };
+    let mut receiver = Receiver::new(Limits::default());
+    assert_eq!(receiver.next_feedback(), None);
+    receiver.on_still(now(0), stream, SetId(9));
+    receiver.on_still(now(1_000), stream, SetId(9));
+    assert_eq!(receiver.poll_feedback(now(1_100)).unwrap().missed, 1);
+    // What the decoder has is not lost.
+    receiver.on_frame(now(1_200), frame(Lane::Color, 9, 0, 0, true, 9));
+    let frame = receiver.poll_decode().unwrap();
+    for ms in [2_000, 3_000, 4_000, 5_000] {
+        receiver.on_still(now(ms), stream, SetId(9));
+    }
+    assert_eq!(receiver.counters().missed, 1);
+    // Decoded, but its depth never came.
+    receiver.on_decoded(now(5_100), frame.header.tag.set);
+    receiver.on_still(now(6_000), stream, SetId(9));
+    receiver.on_still(now(7_000), stream, SetId(9));
+    assert_eq!(receiver.counters().missed, 2);
+}
