@@ -2,28 +2,35 @@
 
 mod clock;
 mod decode;
+mod display;
 #[cfg(test)]
 mod tests;
 
 pub use clock::{Machine, Moment};
 pub use decode::{Decode, Picture};
+pub use display::{Display, Presented};
 
 use crate::core::{self, Event, Headset, LocalPose};
 use decode::{Decoded, Decoding};
-use protocol::ClientTime;
+use display::Cadence;
 use protocol::control::RefusedReason;
+use protocol::{ClientTime, SetId};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use stream::receive::StreamId;
 use tokio::sync::watch;
 use tongyou_protocol as protocol;
+use tongyou_stream as stream;
 use tongyou_transport as transport;
 use transport::{Events, Link, ServerTrust};
 
 /// How long a lost connection is tried again.
 const RECONNECT_FOR: Duration = Duration::from_secs(30);
 const RECONNECT_PAUSES_MS: [u64; 5] = [100, 250, 500, 1000, 2000];
+/// When a wearer who gave no pose is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(67);
 /// Frames at the decoder at once; the rest waits where it can still be skipped.
 const MOST_DECODING: usize = 8;
 
@@ -65,6 +72,14 @@ pub trait Wearer: Send {
 
     /// A complete set has been decoded; only with [`Decode::All`].
     fn on_picture(&mut self, _at: Moment, _picture: Picture) {}
+
+    /// What the wearer looks at; asked once for each link.
+    fn display(&self) -> Display {
+        Display::None
+    }
+
+    /// The display has presented another set; only with [`Display::Every`].
+    fn on_presented(&mut self, _at: Moment, _presented: Presented) {}
 
     /// A picture or its depth can not be decoded.
     fn on_decode_error(&mut self, _at: Moment, _message: &str) {}
@@ -207,8 +222,14 @@ pub async fn drive(
     mut cancel: watch::Receiver<bool>,
 ) -> Left {
     wearer.on_link(&link);
+    let display = wearer.display();
+    let mut told = display.told();
     let mut driver = Driver {
         link,
+        cadence: display.cadence(),
+        at_once: matches!(display, Display::None),
+        ask_from: clock.now().client,
+        decode,
         headset,
         wearer,
         clock,
@@ -228,6 +249,7 @@ pub async fn drive(
             }
             () = timer => driver.on_timer(),
             Some(decoded) = driver.decoding.recv() => driver.on_decoded(decoded),
+            presented = next_presented(&mut told) => driver.on_told(presented),
             event = events.recv() => {
                 driver.on_link_event(event);
                 // What arrived together is taken together.
@@ -251,8 +273,27 @@ async fn cancelled(cancel: &mut watch::Receiver<bool>) {
     }
 }
 
+/// What a real display presents next.
+async fn next_presented(told: &mut Option<watch::Receiver<Option<Presented>>>) -> Presented {
+    while let Some(display) = told {
+        if display.changed().await.is_err() {
+            *told = None;
+        } else if let Some(presented) = *display.borrow_and_update() {
+            return presented;
+        }
+    }
+    std::future::pending().await
+}
+
 struct Driver<'a> {
     link: Arc<dyn Link>,
+    /// A display of which only the rhythm is known.
+    cadence: Option<Cadence>,
+    /// There is no display.
+    at_once: bool,
+    /// A wearer who gave no pose is not asked again before this.
+    ask_from: ClientTime,
+    decode: Decode,
     headset: &'a mut Headset,
     wearer: &'a mut dyn Wearer,
     clock: &'a Machine,
@@ -264,23 +305,43 @@ impl Driver<'_> {
     fn wake_at(&self) -> tokio::time::Instant {
         let now = self.clock.now().client;
         let idle = now + Duration::from_secs(1);
-        let wake = [self.headset.poll_timeout(), self.headset.next_pose(now)]
+        let display = self.cadence.as_ref().and_then(Cadence::due);
+        let wake = [self.headset.poll_timeout(), self.pose_due(now), display]
             .into_iter()
             .flatten()
             .fold(idle, ClientTime::min);
         self.clock.instant(wake)
     }
 
+    /// When the wearer is asked for the next pose.
+    fn pose_due(&self, now: ClientTime) -> Option<ClientTime> {
+        self.headset.next_pose(now).map(|due| due.max(self.ask_from))
+    }
+
     fn on_timer(&mut self) {
         let at = self.clock.now();
         self.headset.on_timeout(at.client);
         self.drain(at);
-        if self.headset.next_pose(at.client).is_some_and(|due| due <= at.client)
-            && let Some(pose) = self.wearer.pose(at, self.headset)
-        {
-            self.headset.set_pose(at.client, &pose);
+        if self.pose_due(at.client).is_some_and(|due| due <= at.client) {
+            match self.wearer.pose(at, self.headset) {
+                Some(pose) => self.headset.set_pose(at.client, &pose),
+                None => self.ask_from = at.client + ASK_AGAIN,
+            }
         }
         self.drain(at);
+        if let Some(presented) = self.cadence.as_mut().and_then(|c| c.present(at, self.headset)) {
+            self.headset.on_presented(at.client);
+            self.wearer.on_presented(at, presented);
+            self.drain(at);
+        }
+    }
+
+    fn on_told(&mut self, presented: Presented) {
+        // What was presented before a change says nothing about what came after it.
+        if self.headset.shown() == Some(presented.stream) {
+            self.headset.on_presented(self.clock.client_at(presented.machine_us));
+        }
+        self.drain(self.clock.now());
     }
 
     fn on_link_event(&mut self, event: Option<transport::Event>) {
@@ -310,7 +371,10 @@ impl Driver<'_> {
                 self.wearer.on_decode_error(at, &message);
                 self.headset.on_decode_failed(at.client, set);
             }
-            Decoded::Picture(Ok(picture)) => self.wearer.on_picture(at, *picture),
+            Decoded::Picture(Ok(picture)) => {
+                self.complete(picture.stream, picture.header.tag.set);
+                self.wearer.on_picture(at, *picture);
+            }
             Decoded::Picture(Err(message)) => self.wearer.on_decode_error(at, &message),
         }
         self.drain(at);
@@ -342,18 +406,30 @@ impl Driver<'_> {
                 // Datagrams may be lost, here as well.
                 let _ = self.link.send_datagram(datagram);
             } else {
-                return;
+                break;
             }
+        }
+        if let Some(cadence) = &mut self.cadence {
+            cadence.update(at.client, self.headset);
+        }
+    }
+
+    fn complete(&mut self, stream: StreamId, set: SetId) {
+        if let Some(cadence) = &mut self.cadence {
+            cadence.complete(stream, set);
         }
     }
 
     fn on_event(&mut self, at: Moment, event: &Event) {
         self.wearer.on_event(at, event, self.headset);
         match event {
-            Event::StopApplied(applied) if applied.complete => self.headset.on_presented(at.client),
+            Event::StopApplied(applied) if self.at_once && applied.complete => self.headset.on_presented(at.client),
             Event::Complete(set) => {
-                if self.headset.shown() == Some(set.stream) {
+                if self.at_once && self.headset.shown() == Some(set.stream) {
                     self.headset.on_presented(at.client);
+                }
+                if self.decode == Decode::Nothing {
+                    self.complete(set.stream, set.color.tag.set);
                 }
                 self.decoding.complete(set);
             }

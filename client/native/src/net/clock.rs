@@ -44,11 +44,17 @@ impl Machine {
     #[must_use]
     pub fn now(&self) -> Moment {
         let machine_us = machine_us();
-        let drift_us = to_f64(machine_us - self.start_us) * self.drift_ppm * 1e-6;
         Moment {
-            client: ClientTime(machine_us + self.offset_us + round(drift_us)),
+            client: self.client_at(machine_us),
             machine_us,
         }
+    }
+
+    /// What this clock shows when the machine's shows `machine_us`.
+    #[must_use]
+    pub fn client_at(&self, machine_us: i64) -> ClientTime {
+        let drift_us = to_f64(machine_us - self.start_us) * self.drift_ppm * 1e-6;
+        ClientTime(machine_us + self.offset_us + round(drift_us))
     }
 
     /// When this clock will show `at`.
