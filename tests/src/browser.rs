@@ -1,4 +1,4 @@
-//! Drives headless Chromium through the scripts in `client/web/e2e`.
+//! Drives headless Chromium through the scripts in `client/web/e2e` and `tests/drivers`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -16,15 +16,21 @@ pub struct Page {
 }
 
 impl Page {
-    /// Starts a driver (`flat`, `xr` or `guide`); see the scripts for their arguments. Returns once the page is in.
+    /// Starts a driver (`flat`, `xr`, `guide` or `together`); see the scripts for their arguments. Steps can be sent
+    /// at once, the first is answered when the page is in.
     #[must_use]
     pub fn open(driver: &str, mut arguments: Value) -> Self {
         let node = std::env::var_os("TONGYOU_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from);
         arguments["interactive"] = json!(true);
         // A browser beside a software renderer on two cores takes its time.
         arguments["timeoutMs"] = json!(90_000);
+        let script = ["client/web/e2e", "tests/drivers"]
+            .map(|folder| root().join(format!("{folder}/{driver}.mjs")))
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| panic!("there is no driver {driver}"));
         let mut child = Command::new(node)
-            .arg(root().join(format!("client/web/e2e/{driver}.mjs")))
+            .arg(script)
             .arg(arguments.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -69,7 +69,7 @@ fn gallery(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-fn page_url(server: &Running) -> String {
+pub(crate) fn page_url(server: &Running) -> String {
     format!("https://127.0.0.1:{}/", server.addr().port())
 }
 

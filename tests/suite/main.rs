@@ -11,4 +11,6 @@ mod hostile;
 mod peers;
 mod sessions;
 mod simulation;
+mod together_pages;
 mod togetherness;
+mod travellers;

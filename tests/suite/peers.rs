@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tongyou_bot::{Config, Report};
-use tongyou_protocol::VERSION;
 use tongyou_protocol::control::{self, ClientMessage, ServerMessage, client_message, server_message};
+use tongyou_protocol::datagram::{Datagram, Ping};
+use tongyou_protocol::{ClientTime, VERSION};
 use tongyou_tests::Running;
 use tongyou_transport::{self as transport, Event, Events, Link, ServerTrust};
 
@@ -87,6 +88,15 @@ impl Raw {
     pub(crate) fn datagram(&self, bytes: Vec<u8>) {
         self.link.send_datagram(Bytes::from(bytes)).unwrap();
     }
+}
+
+/// A ping: who says nothing for four seconds is gone.
+pub(crate) fn still_here() -> Bytes {
+    Datagram::Ping(Ping {
+        seq: 1,
+        sent: ClientTime(0),
+    })
+    .to_bytes()
 }
 
 pub(crate) fn hello(code: &str, name: &str) -> client_message::Body {

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tongyou_bot::Lead;
-use tongyou_protocol::ClientTime;
+use tokio::sync::watch;
+use tongyou_bot::{Lead, ServerTrust};
+use tongyou_client::net::{self, Machine};
 use tongyou_protocol::control::server_message;
-use tongyou_protocol::datagram::{Datagram, Ping};
-use tongyou_protocol::frame::{Frame, Lane, Tag};
 use tongyou_tests::{Running, program};
-use tongyou_transport::Event;
 
-use crate::peers::{Raw, bots, run};
+use crate::peers::{Raw, bots, run, still_here};
+use crate::travellers::{Diary, Seen, Traveller};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sessions_do_not_see_each_other() {
@@ -83,7 +83,7 @@ async fn a_killed_client_is_gone_for_the_others_within_five_seconds() {
     let killed = Instant::now();
     client.0.wait().unwrap();
     loop {
-        witness.datagram(still_here());
+        witness.datagram(still_here().to_vec());
         let heard = tokio::time::timeout(Duration::from_secs(1), witness.hear_until(others)).await;
         if heard.is_ok_and(|people| people.is_empty()) {
             break;
@@ -93,16 +93,6 @@ async fn a_killed_client_is_gone_for_the_others_within_five_seconds() {
     let gone = killed.elapsed();
     println!("{{\"killed_client_gone_after_s\":{:.2}}}", gone.as_secs_f64());
     assert!(gone <= Duration::from_secs(5), "{gone:?}");
-}
-
-/// A ping: who says nothing for four seconds is gone.
-fn still_here() -> Vec<u8> {
-    Datagram::Ping(Ping {
-        seq: 1,
-        sent: ClientTime(0),
-    })
-    .to_bytes()
-    .to_vec()
 }
 
 /// A process that does not outlive its test.
@@ -115,63 +105,81 @@ impl Drop for Killed {
     }
 }
 
-/// What a headset has received: the newest colour set, and the tour time that it shows.
-async fn watch(mut raw: Raw, newest: tokio::sync::watch::Sender<Option<Tag>>) {
-    let mut ping = tokio::time::interval(Duration::from_millis(500));
-    loop {
-        tokio::select! {
-            _ = ping.tick() => raw.datagram(still_here()),
-            event = raw.events.recv() => match event {
-                Some(Event::Frame(bytes)) => {
-                    let header = Frame::from_bytes(&bytes).unwrap().header;
-                    if header.lane == Lane::Color {
-                        newest.send_replace(Some(header.tag));
-                    }
-                }
-                Some(_) => {}
-                None => return,
-            },
+/// Adds a headset with a wrong clock that only looks; it leaves when the sender is dropped or says so.
+fn look(server: &Running, name: String, offset_us: i64) -> (Arc<Mutex<Diary>>, watch::Sender<bool>) {
+    let (leave, cancel) = watch::channel(false);
+    let diary = Arc::new(Mutex::new(Diary::default()));
+    let trust = ServerTrust::CertificateHash(server.certificate_sha256());
+    let traveller = Traveller {
+        name,
+        code: server.code(0).to_owned(),
+        lead: None,
+        connect: net::quic(server.addr(), "localhost", trust),
+        clock: Machine::new(offset_us, 50.0),
+        display_hz: 72.0,
+    };
+    tokio::spawn(traveller.travel(diary.clone(), cancel));
+    (diary, leave)
+}
+
+/// Waits until a diary says something.
+async fn until<T>(diary: &Mutex<Diary>, wanted: impl Fn(&Diary) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = wanted(&diary.lock().unwrap()) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), found)
+        .await
+        .expect("it did not happen in time")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_joins_late_sees_what_the_others_see_within_one_set_interval() {
-    const INTERVAL: Duration = Duration::from_millis(250);
+    const INTERVAL_US: i64 = 250_000;
     let server = Running::start(&["jiefangbei"], &["--sets-per-s", "4"]);
-    let (early, _) = Raw::join(&server, server.code(0), "Early").await;
-    let (tell, mut early_newest) = tokio::sync::watch::channel(None);
-    tokio::spawn(watch(early, tell));
-    // The picture is under way, somewhere in the middle of a group.
-    for _ in 0..7 {
-        tokio::time::timeout(Duration::from_secs(30), early_newest.changed())
-            .await
-            .unwrap()
-            .unwrap();
-    }
-    let mut worst = Duration::ZERO;
+    let (early, _stay) = look(&server, "Early".to_owned(), 0);
+    // The picture is under way, somewhere in the middle of a group, and the clock is known well.
+    until(&early, |d| (d.sets.len() >= 9).then_some(())).await;
+    let (mut worst_us, mut worst_tour_us) = (0, 0);
     for round in 0..5 {
-        let (late, _) = Raw::join(&server, server.code(0), &format!("Late {round}")).await;
-        let welcomed = Instant::now();
-        let (tell, mut late_newest) = tokio::sync::watch::channel(None);
-        let watching = tokio::spawn(watch(late, tell));
-        loop {
-            tokio::time::timeout(Duration::from_secs(5), late_newest.changed())
-                .await
-                .unwrap()
-                .unwrap();
-            let (early, late): (Tag, Tag) = (
-                early_newest.borrow().expect("seen before"),
-                late_newest.borrow_and_update().expect("just changed"),
-            );
-            if late.set >= early.set {
-                assert_eq!((late.vantage, late.epoch), (early.vantage, early.epoch));
-                break;
-            }
-        }
-        worst = worst.max(welcomed.elapsed());
-        watching.abort();
+        let (late, leave) = look(&server, format!("Late {round}"), 3_000_000 + round * 700_000);
+        // The first set that is as new as what the other one has at that moment.
+        let (welcomed_us, caught_up) = until(&late, |late| {
+            let early = early.lock().unwrap();
+            let as_new = |seen: &&Seen| {
+                let before = early.sets.iter().rev().find(|e| e.machine_us <= seen.machine_us);
+                before.is_some_and(|e| {
+                    assert_eq!(e.stream, seen.stream, "the others look at another stream");
+                    seen.set >= e.set
+                })
+            };
+            Some((late.welcomed_us?, *late.sets.iter().find(as_new)?))
+        })
+        .await;
+        worst_us = worst_us.max(caught_up.machine_us - welcomed_us);
+        // Tour time on a shared clock: that of the server, as the one who has been here for long knows it.
+        let reference_us = early
+            .lock()
+            .unwrap()
+            .sets
+            .last()
+            .unwrap()
+            .tour_minus_machine_us
+            .unwrap();
+        let off_us = caught_up.tour_minus_machine_us.expect("a clock") - reference_us;
+        worst_tour_us = worst_tour_us.max(off_us.abs());
+        leave.send_replace(true);
     }
-    println!("{{\"late_join_has_the_newest_set_after_ms\":{}}}", worst.as_millis());
-    assert!(worst <= INTERVAL, "{worst:?} until the newest set was there");
+    println!(
+        "{{\"late_join\":{{\"newest_set_after_ms\":{:.1},\"tour_time_off_ms\":{:.3}}}}}",
+        Duration::from_micros(worst_us.unsigned_abs()).as_secs_f64() * 1e3,
+        Duration::from_micros(worst_tour_us.unsigned_abs()).as_secs_f64() * 1e3
+    );
+    assert!(worst_us <= INTERVAL_US, "{worst_us} µs until the newest set was there");
+    assert!(worst_tour_us <= 20_000, "tour time is {worst_tour_us} µs off");
+    assert_eq!(early.lock().unwrap().problems, Vec::<String>::new());
 }

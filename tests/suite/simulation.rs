@@ -60,6 +60,22 @@ fn forty_headsets_are_together_in_virtual_time() {
     assert!(p99 <= 20.0, "skew p99 {p99:.2} ms");
 }
 
+/// Without synchronised clocks a change is carried out when its word arrives: the same measure has to notice.
+#[test]
+fn without_clock_sync_the_simulation_is_not_together() {
+    let world = World {
+        headsets: 20,
+        length: Duration::from_secs(40),
+        synced: false,
+        ..World::default()
+    };
+    let outcome = run(&world);
+    let mut skews = skews_ms(&outcome, world.headsets);
+    let p99 = percentile(&mut skews, 0.99);
+    println!("{{\"simulated_skew_without_sync_p99_ms\":{p99:.2}}}");
+    assert!(p99 > 20.0, "the measure does not notice missing clocks: {p99:.2} ms");
+}
+
 #[test]
 fn the_same_seed_is_the_same_tour() {
     let world = |seed| World {

@@ -46,8 +46,11 @@ impl Cameras {
 
     /// Brings subscriptions in line with what the session says.
     pub(super) fn sync(&mut self, now: ServerTime, ticks: &[Tick]) {
-        let wanted: BTreeMap<u16, &ActiveVantage> =
-            ticks.iter().flat_map(|t| &t.vantages).map(|v| (v.vantage.0, v)).collect();
+        let wanted: BTreeMap<u16, &ActiveVantage> = ticks
+            .iter()
+            .flat_map(|t| &t.vantages)
+            .map(|v| (v.vantage.0, v))
+            .collect();
         for (key, active) in &wanted {
             let mut vantage = self.vantages.remove(key).unwrap_or_else(|| Vantage {
                 active: (*active).clone(),
@@ -186,7 +189,7 @@ impl Vantage {
             frames.push(encoded(header(Lane::Depth, true, 1, 0, set), keyframe_bytes / 2));
             set
         });
-        let keyframe = self.index % GROUP == 0;
+        let keyframe = self.index.is_multiple_of(GROUP);
         if keyframe {
             self.group += 1;
             self.index = 0;

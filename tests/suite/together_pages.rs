@@ -1,0 +1,198 @@
+//! Pages and native headsets change the stop together: callbacks of the page's own timers, measured from outside.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tongyou_bot::ServerTrust;
+use tongyou_client::net::{self, Machine};
+use tongyou_tests::Running;
+use tongyou_tests::browser::Page;
+use tongyou_transport::impair::Proxy;
+
+use crate::browser::page_url;
+use crate::togetherness::{bad_network, middle_us, percentile, shared_changes};
+use crate::travellers::{Diary, Traveller};
+
+/// Stop changes to be measured.
+const CHANGES: usize = 10;
+const PAGES: usize = 2;
+const NATIVE: usize = 2;
+const TOGETHER_MS: f64 = 20.0;
+
+/// What a page lived through, machine's wall clock in milliseconds.
+struct PageChange {
+    epoch: u32,
+    applied_ms: f64,
+    presented_ms: Option<f64>,
+    /// Which callback carried it out.
+    how: String,
+}
+
+fn changes_of(watched: &Value) -> Vec<PageChange> {
+    let change = |c: &Value| PageChange {
+        epoch: u32::try_from(c["epoch"].as_u64().unwrap()).unwrap(),
+        applied_ms: c["appliedMs"].as_f64().unwrap(),
+        presented_ms: c["presentedMs"].as_f64(),
+        how: c["how"].as_str().unwrap().to_owned(),
+    };
+    watched["changes"].as_array().unwrap().iter().map(change).collect()
+}
+
+fn wall_ms() -> f64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
+        * 1e3
+}
+
+/// The machine's monotonic clock minus its wall clock, milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "microseconds since the machine's start")]
+fn monotonic_minus_wall_ms() -> f64 {
+    let clock = Machine::default();
+    let (before, now, after) = (wall_ms(), clock.now().machine_us, wall_ms());
+    now as f64 / 1e3 - f64::midpoint(before, after)
+}
+
+/// A page's clock without its deliberate error is the machine's: what the bounds of a question leave open.
+fn check_clock(page: &mut Page, index: usize) {
+    let (mut least, mut most) = (f64::NEG_INFINITY, f64::INFINITY);
+    for _ in 0..20 {
+        let before = wall_ms();
+        let stamp = page.step(&json!({ "page": index, "stamp": true })).as_f64().unwrap();
+        least = least.max(stamp - wall_ms());
+        most = most.min(stamp - before);
+    }
+    println!("{{\"page\":{index},\"page_minus_machine_clock_ms\":[{least:.2},{most:.2}]}}");
+    assert!(least <= 2.0 && most >= -2.0, "page {index}: {least} to {most} ms off");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_and_headsets_change_the_stop_together_on_bad_networks() {
+    let server = Running::start(&["jiefangbei"], &["--sets-per-s", "2"]);
+    let path = bad_network(0.0);
+    let mut proxies = Vec::new();
+    for seed in 0..PAGES + NATIVE {
+        proxies.push(Proxy::start(server.addr(), path, path, seed as u64).await.unwrap());
+    }
+    let page = |i: usize| {
+        let clock = if i == 0 { [3000.0, 50.0] } else { [-3000.0, -50.0] };
+        json!({ "name": format!("Page {i}"), "clock": clock, "port": proxies[i].addr().port() })
+    };
+    let arguments = json!({
+        "url": page_url(&server), "code": server.code(0), "width": 320, "height": 180,
+        "pages": (0..PAGES).map(page).collect::<Vec<_>>(),
+    });
+    let mut pages = tokio::task::spawn_blocking(move || {
+        let mut pages = Page::open("together", arguments);
+        for i in 0..PAGES {
+            check_clock(&mut pages, i);
+        }
+        pages
+    })
+    .await
+    .unwrap();
+
+    let trust = ServerTrust::CertificateHash(server.certificate_sha256());
+    let (stop, cancel) = watch::channel(false);
+    let (mut diaries, mut tasks) = (Vec::new(), tokio::task::JoinSet::new());
+    for i in 0..NATIVE {
+        let traveller = Traveller {
+            name: format!("Native {i}"),
+            code: server.code(0).to_owned(),
+            lead: (i == 0).then(|| (server.grant(0).to_owned(), Duration::from_millis(1500))),
+            connect: net::quic(proxies[PAGES + i].addr(), "localhost", trust.clone()),
+            clock: Machine::new(i64::try_from(i).unwrap() * 3_000_000, 50.0),
+            display_hz: 72.0,
+        };
+        let diary = Arc::new(Mutex::new(Diary::default()));
+        diaries.push(diary.clone());
+        tasks.spawn(traveller.travel(diary, cancel.clone()));
+    }
+    let through = || {
+        diaries
+            .iter()
+            .map(|d| d.lock().unwrap().changes.len())
+            .min()
+            .unwrap_or(0)
+    };
+    let all = async {
+        // One more than is judged: the last one may not have been drawn yet.
+        while through() <= CHANGES {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let enough = tokio::time::timeout(Duration::from_secs(150), all).await;
+    let to_monotonic_ms = monotonic_minus_wall_ms();
+    let watched = tokio::task::spawn_blocking(move || {
+        let all: Vec<Value> = (0..PAGES)
+            .map(|i| pages.step(&json!({ "page": i, "watched": true })))
+            .collect();
+        all
+    })
+    .await
+    .unwrap();
+    stop.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    assert!(enough.is_ok(), "only {} changes in time:\n{}", through(), server.log());
+
+    let native: Vec<Diary> = diaries.iter().map(|d| d.lock().unwrap().clone()).collect();
+    judge(&native, &watched, to_monotonic_ms);
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "microseconds since the machine's start"
+)]
+fn judge(native: &[Diary], watched: &[Value], to_monotonic_ms: f64) {
+    let shared = shared_changes(native);
+    let pages: Vec<Vec<PageChange>> = watched.iter().map(changes_of).collect();
+    let mut intervals: Vec<f64> = watched
+        .iter()
+        .flat_map(|w| w["intervalsMs"].as_array().unwrap())
+        .map(|n| n.as_f64().unwrap())
+        .collect();
+    let (interval_p50, interval_p99) = (percentile(&mut intervals, 0.5), percentile(&mut intervals, 0.99));
+    let (mut skews, mut pictures, mut judged) = (Vec::new(), Vec::new(), 0);
+    let mut hows = Vec::new();
+    for (epoch, changes) in &shared {
+        let of_pages: Vec<&PageChange> = pages.iter().flatten().filter(|c| c.epoch == *epoch).collect();
+        if of_pages.len() < PAGES {
+            continue;
+        }
+        judged += 1;
+        let mut applied_us: Vec<i64> = changes.iter().map(|c| c.applied_us).collect();
+        applied_us.extend(of_pages.iter().map(|c| ((c.applied_ms + to_monotonic_ms) * 1e3) as i64));
+        let middle = middle_us(applied_us.clone());
+        skews.extend(applied_us.iter().map(|t| (t - middle).abs() as f64 / 1e3));
+        for change in of_pages {
+            hows.push(change.how.clone());
+            if let Some(presented) = change.presented_ms {
+                pictures.push(presented + to_monotonic_ms - middle as f64 / 1e3);
+            }
+        }
+    }
+    let sampled = skews.len();
+    let (p50, p99) = (percentile(&mut skews, 0.5), percentile(&mut skews, 0.99));
+    let (picture_p50, picture_p99) = (percentile(&mut pictures, 0.5), percentile(&mut pictures, 0.99));
+    let by_timer = hows.iter().filter(|h| *h == "timer").count();
+    println!(
+        "{{\"pages\":{PAGES},\"native\":{NATIVE},\"changes\":{judged},\"samples\":{sampled},\"skew_p50_ms\":{p50:.2},\"skew_p99_ms\":{p99:.2},\"frame_interval_ms\":{{\"p50\":{interval_p50:.1},\"p99\":{interval_p99:.1}}},\"picture_after_ms\":{{\"p50\":{picture_p50:.1},\"p99\":{picture_p99:.1}}},\"applied_in_timers\":{by_timer},\"of\":{}}}",
+        hows.len()
+    );
+    assert!(judged >= CHANGES - 1, "only {judged} changes reached everyone");
+    assert!(p99 <= TOGETHER_MS, "skew p99 {p99:.2} ms");
+    assert!(
+        pictures.len() + 2 >= hows.len(),
+        "{} of {} were drawn",
+        pictures.len(),
+        hows.len()
+    );
+    assert!(
+        picture_p99 <= TOGETHER_MS + interval_p99,
+        "first picture p99 {picture_p99:.1} ms after the change, a frame takes up to {interval_p99:.1} ms"
+    );
+}
