@@ -26,8 +26,8 @@ const REKEY_SHARE: f32 = 0.3;
 
 /// What the render thread hands over.
 pub(crate) enum Job {
-    /// A rendered set.
-    Set(Box<Rendered>),
+    /// The sets that were drawn together.
+    Sets(Vec<Rendered>),
     /// The vantages that still exist; the state of all others is dropped.
     Alive(Vec<Key>),
 }
@@ -69,30 +69,32 @@ struct Depth {
 pub(crate) fn run(config: &Config, clock: Clock, jobs: &Receiver<Job>, mailbox: &Mailbox, metrics: &Metrics) {
     let mut vantages: BTreeMap<Key, Vantage> = BTreeMap::new();
     for job in jobs {
-        let rendered = match job {
+        let sets = match job {
             Job::Alive(alive) => {
                 vantages.retain(|key, _| alive.contains(key));
                 continue;
             }
-            Job::Set(rendered) => rendered,
+            Job::Sets(sets) => sets,
         };
-        let key = rendered.key;
-        let (set, times, rendered_at) = (rendered.tag.set.0, rendered.times, rendered.rendered_at);
-        let began = clock.now();
-        match encode(config, &mut vantages, *rendered) {
-            Ok(frames) => {
-                let now = clock.now();
-                metrics.sets_encoded.add(1);
-                metrics.encode.record(now.saturating_since(began));
-                stamps::encoded(key, set, times, rendered_at, now);
-                if mailbox.blocking_send(Event::Encoded { key, frames }).is_err() {
-                    return;
+        for rendered in sets {
+            let key = rendered.key;
+            let (set, times, rendered_at) = (rendered.tag.set.0, rendered.times, rendered.rendered_at);
+            let began = clock.now();
+            match encode(config, &mut vantages, rendered) {
+                Ok(frames) => {
+                    let now = clock.now();
+                    metrics.sets_encoded.add(1);
+                    metrics.encode.record(now.saturating_since(began));
+                    stamps::encoded(key, set, times, rendered_at, now);
+                    if mailbox.blocking_send(Event::Encoded { key, frames }).is_err() {
+                        return;
+                    }
                 }
-            }
-            Err(e) => {
-                // The others go on; this vantage starts anew with its next set.
-                error!("vantage {} of session {} is not encoded: {e:#}", key.1, key.0.0);
-                vantages.remove(&key);
+                Err(e) => {
+                    // The others go on; this vantage starts anew with its next set.
+                    error!("vantage {} of session {} is not encoded: {e:#}", key.1, key.0.0);
+                    vantages.remove(&key);
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ mod network;
 mod pages;
 mod render;
 mod server;
+mod slot;
 mod stamps;
 mod tick;
 

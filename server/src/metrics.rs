@@ -45,7 +45,7 @@ pub(crate) struct Metrics {
     pub(crate) tick: Histogram,
     /// The work of one tick.
     pub(crate) tick_work: Histogram,
-    /// From the instant of which a set is to its last pixel in memory.
+    /// From the instant of which sets are to the last pixel of all of them in memory.
     pub(crate) render: Histogram,
     /// Coding one set, colour and depth.
     pub(crate) encode: Histogram,
@@ -187,7 +187,7 @@ impl Metrics {
             ("tongyou_tick_work_seconds", "The work of one tick.", &self.tick_work),
             (
                 "tongyou_render_seconds",
-                "Drawing the sets of one stop at one instant.",
+                "Drawing all sets that were due at one instant.",
                 &self.render,
             ),
             ("tongyou_encode_seconds", "Coding one set.", &self.encode),

@@ -1,22 +1,25 @@
-//! The render thread: draws every active vantage of every session at the set rate.
+//! The render thread: draws all active vantages of all sessions that are due, in one submission, and opens the GPU
+//! anew when it is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use tongyou_protocol::frame::Tag;
-use tongyou_protocol::{ServerTime, SetId, TourTime, VantageId, cube};
-use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKind, VantageRequest, plan};
-use tongyou_session::{SessionKey, Tick};
+use tongyou_protocol::{ServerTime, SetId, TourTime, cube};
+use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan};
+use tongyou_scene::Scene;
+use tongyou_session::{ActiveVantage, SessionKey, Tick};
 use tongyou_stream::adapt::Quality;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::content::Content;
 use crate::encode::{Job, Rendered};
 use crate::fanout::Key;
 use crate::metrics::Metrics;
+use crate::slot::{Slot, Wanted};
 use crate::stamps::SetTimes;
 
 /// The near plane in metres, and with it the scale of depth.
@@ -25,121 +28,108 @@ const NEAR_M: f32 = 0.2;
 const REFINE_SETS: u32 = 5;
 /// Lower priority than network and tick: software rendering takes every core it gets.
 const NICE: i32 = 10;
-
-/// What the tick thread last wanted drawn; the newest replaces what was not taken.
-#[derive(Default)]
-pub(crate) struct Slot {
-    state: Mutex<SlotState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct SlotState {
-    wanted: Option<Wanted>,
-    closed: bool,
-}
-
-/// What is to be drawn.
-#[derive(Clone, Default)]
-pub(crate) struct Wanted {
-    /// The tick that wants it.
-    pub(crate) at: ServerTime,
-    pub(crate) ticks: Vec<Tick>,
-    pub(crate) quality: BTreeMap<Key, Quality>,
-    /// To be drawn even if nothing moves.
-    pub(crate) stale: BTreeSet<Key>,
-}
-
-impl Slot {
-    /// Replaces what is wanted.
-    pub(crate) fn put(&self, mut wanted: Wanted) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = state.wanted.take() {
-            wanted.stale.extend(old.stale);
-        }
-        state.wanted = Some(wanted);
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    /// Ends the render thread.
-    pub(crate) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.changed.notify_one();
-    }
-
-    /// The newest wish, taken no earlier than `clock` says `due`; `None` when the server ends.
-    fn take(&self, clock: Clock, due: ServerTime) -> Option<Wanted> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.closed {
-                return None;
-            }
-            let wait = due.saturating_since(clock.now());
-            let timeout = if wait.is_zero() {
-                if let Some(wanted) = state.wanted.take() {
-                    return Some(wanted);
-                }
-                Duration::from_secs(1)
-            } else {
-                wait
-            };
-            (state, _) = self
-                .changed
-                .wait_timeout(state, timeout)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
+/// From the loss of a GPU to the first try to open it again; doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A GPU that has worked for so long is lost for the first time again.
+const TRUSTED_AFTER: Duration = Duration::from_secs(60);
 
 /// The render thread's state.
 pub(crate) struct Renderer {
-    executor: Executor,
-    scenes: BTreeMap<String, SceneId>,
+    scenes: BTreeMap<String, Scene>,
+    settings: Settings,
     clock: Clock,
     metrics: Arc<Metrics>,
-    sets_per_s: f32,
-    bitrate_bps: u32,
-    /// What was drawn, by session and stop: each has its own instant.
-    memories: BTreeMap<(SessionKey, usize), Memory>,
+    /// `None` while it is lost.
+    gpu: Option<Gpu>,
+    pause: Duration,
+    lost_at: Option<ServerTime>,
+    /// What every vantage of every session showed.
+    memory: Memory,
     next_set: BTreeMap<SessionKey, u32>,
     /// Sets since motion ended.
     refined: BTreeMap<Key, u32>,
     last_drawn: BTreeMap<(SessionKey, usize), ServerTime>,
-    warned: BTreeSet<Key>,
+    /// What was already complained about.
+    warned: BTreeSet<(SessionKey, String)>,
+    /// The encode thread has not been told what is gone.
+    untold: bool,
+}
+
+/// Limits of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) sets_per_s: f32,
+    pub(crate) bitrate_bps: u32,
+}
+
+struct Gpu {
+    executor: Executor,
+    scenes: BTreeMap<String, SceneId>,
+}
+
+/// A picture that is due.
+struct Due<'a> {
+    tick: &'a Tick,
+    vantage: &'a ActiveVantage,
+    tour_time: TourTime,
+    request: VantageRequest,
+}
+
+/// Why a wish was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Gpu(#[from] tongyou_render::Error),
+    #[error("the encode thread is gone")]
+    NoEncoder,
+}
+
+impl Gpu {
+    fn open(scenes: &BTreeMap<String, Scene>) -> Result<Self, tongyou_render::Error> {
+        let mut executor = Executor::new(tongyou_render::Config::default())?;
+        let mut ids = BTreeMap::new();
+        for (name, scene) in scenes {
+            ids.insert(name.clone(), executor.add_scene(scene)?);
+        }
+        Ok(Self { executor, scenes: ids })
+    }
+}
+
+impl Due<'_> {
+    fn key(&self) -> Key {
+        (self.tick.session, self.vantage.vantage)
+    }
 }
 
 impl Renderer {
     /// Opens the GPU and uploads the scenes. Call it on the thread that will [`Self::run`].
     pub(crate) fn new(
-        content: &Content,
+        scenes: BTreeMap<String, Scene>,
         clock: Clock,
-        sets_per_s: f32,
-        bitrate_bps: u32,
+        settings: Settings,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         // A container may forbid it, which only costs smoothness.
         if let Err(e) = rustix::process::nice(NICE) {
             warn!("the render thread keeps its priority: {e}");
         }
-        let mut executor = Executor::new(tongyou_render::Config::default())?;
-        info!("rendering on {}", executor.adapter());
-        let mut scenes = BTreeMap::new();
-        for (name, scene) in &content.scenes {
-            scenes.insert(name.clone(), executor.add_scene(scene)?);
-        }
+        let gpu = Gpu::open(&scenes).context("can not render")?;
+        info!("rendering on {}", gpu.executor.adapter());
         Ok(Self {
-            executor,
             scenes,
+            settings,
             clock,
             metrics,
-            sets_per_s,
-            bitrate_bps,
-            memories: BTreeMap::new(),
+            gpu: Some(gpu),
+            pause: FIRST_PAUSE,
+            lost_at: None,
+            memory: Memory::default(),
             next_set: BTreeMap::new(),
             refined: BTreeMap::new(),
             last_drawn: BTreeMap::new(),
             warned: BTreeSet::new(),
+            untold: false,
         })
     }
 
@@ -147,137 +137,234 @@ impl Renderer {
     pub(crate) fn run(mut self, slot: &Slot, jobs: &SyncSender<Job>) {
         let mut due = self.clock.now();
         while let Some(wanted) = slot.take(self.clock, due) {
-            let started = self.clock.now();
-            self.forget_others(&wanted, jobs);
-            for tick in &wanted.ticks {
-                let stops: BTreeSet<usize> = tick.vantages.iter().map(|v| v.stop).collect();
-                for stop in stops {
-                    if let Err(e) = self.draw(tick, stop, &wanted, jobs) {
-                        error!("session {}, stop {stop} is not drawn: {e:#}", tick.code);
+            match self.step(&wanted, jobs) {
+                Ok(next) => {
+                    if self.gpu.is_some() {
+                        slot.carried_out(self.clock.now());
                     }
+                    due = next;
+                }
+                Err(e) => {
+                    error!("rendering ends: {e}");
+                    return;
                 }
             }
-            due = started + Duration::from_secs_f32(1.0 / self.sets_per_s);
         }
     }
 
-    fn draw(&mut self, tick: &Tick, stop: usize, wanted: &Wanted, jobs: &SyncSender<Job>) -> anyhow::Result<()> {
-        let quality = &wanted.quality;
+    /// Carries out one wish, or deals with a lost GPU. Returns when the next wish is due.
+    fn step(&mut self, wanted: &Wanted, jobs: &SyncSender<Job>) -> Result<ServerTime, Failure> {
+        let started = self.clock.now();
+        self.forget_others(wanted, jobs);
+        let Some(gpu) = self.gpu.take().or_else(|| self.reopen()) else {
+            return Ok(self.clock.now() + self.pause);
+        };
+        match self.draw(gpu, wanted, jobs) {
+            Ok(()) => Ok(started + Duration::from_secs_f32(1.0 / self.settings.sets_per_s)),
+            Err(Failure::Gpu(e)) => Ok(self.lose(&e)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The GPU failed and has been dropped. Returns when to open it again.
+    fn lose(&mut self, e: &tongyou_render::Error) -> ServerTime {
         let now = self.clock.now();
-        let tour_time = TourTime::at(now, tick.tour_zero);
-        let Some(place) = tick.tour.stops.get(stop) else {
-            anyhow::bail!("the tour has no such stop")
-        };
-        let Some(&scene) = self.scenes.get(&place.scene) else {
-            anyhow::bail!("no scene {:?}", place.scene)
-        };
-        let lighting = place.light()?;
-        let vantages: Vec<_> = tick.vantages.iter().filter(|v| v.stop == stop).collect();
-        let keys = || vantages.iter().map(|v| (tick.session, v.vantage));
-        let rate = keys()
-            .filter_map(|key| quality.get(&key))
-            .map(|q| q.sets_per_s)
-            .fold(0.0, f32::max);
-        let rate = if rate > 0.0 {
-            rate.min(self.sets_per_s)
+        let recent = |lost: ServerTime| now.saturating_since(lost) < TRUSTED_AFTER;
+        self.pause = if self.lost_at.is_some_and(recent) {
+            (self.pause * 2).min(LONGEST_PAUSE)
         } else {
-            self.sets_per_s
+            FIRST_PAUSE
+        };
+        self.lost_at = Some(now);
+        self.memory = Memory::default();
+        error!(
+            "the GPU is lost: {e}. Headsets keep their last picture; it is opened again in {} s",
+            self.pause.as_secs()
+        );
+        now + self.pause
+    }
+
+    fn reopen(&mut self) -> Option<Gpu> {
+        match Gpu::open(&self.scenes) {
+            Ok(gpu) => {
+                info!("rendering again on {}", gpu.executor.adapter());
+                Some(gpu)
+            }
+            Err(e) => {
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                error!(
+                    "the GPU can not be opened: {e}. Tried again in {} s",
+                    self.pause.as_secs()
+                );
+                None
+            }
+        }
+    }
+
+    /// Draws what is due and hands it to the encode thread. Gives the GPU back unless it failed.
+    fn draw(&mut self, mut gpu: Gpu, wanted: &Wanted, jobs: &SyncSender<Job>) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let due = self.due(now, wanted, &gpu.scenes);
+        let requests: Vec<VantageRequest> = due.iter().map(|d| d.request.clone()).collect();
+        let (planned, next) = plan(gpu.executor.scenes(), &self.memory, &requests);
+        for (key, refusal) in &planned.refused {
+            if let Some(d) = due.iter().find(|d| d.request.key == *key) {
+                let what = format!("vantage {} can not be drawn: {refusal}", d.vantage.vantage);
+                self.complain(d.tick, what);
+            }
+        }
+        let frames = gpu.executor.execute(&planned)?;
+        self.gpu = Some(gpu);
+        self.memory = next;
+        let rendered_at = self.clock.now();
+        if !frames.is_empty() {
+            self.metrics.sets_rendered.add(frames.len() as u64);
+            self.metrics.render.record(rendered_at.saturating_since(now));
+        }
+        let times = SetTimes {
+            wanted: wanted.at,
+            started: now,
+        };
+        let sets: Vec<Rendered> = frames
+            .into_iter()
+            .filter_map(|frame| {
+                let d = due.iter().find(|d| d.request.key == frame.key)?;
+                self.last_drawn.insert((d.tick.session, d.vantage.stop), now);
+                let sets = self.refined.entry(d.key()).or_insert(0);
+                *sets = if d.request.force { *sets + 1 } else { 0 };
+                Some(self.rendered(d, frame, rendered_at, times, wanted.quality.get(&d.key())))
+            })
+            .collect();
+        if sets.is_empty() {
+            return Ok(());
+        }
+        jobs.send(Job::Sets(sets)).map_err(|_| Failure::NoEncoder)
+    }
+
+    /// What is to be drawn now: each stop of each session at its own rate and instant.
+    fn due<'a>(&mut self, now: ServerTime, wanted: &'a Wanted, scenes: &BTreeMap<String, SceneId>) -> Vec<Due<'a>> {
+        let mut all = Vec::new();
+        for tick in &wanted.ticks {
+            let stops: BTreeSet<usize> = tick.vantages.iter().map(|v| v.stop).collect();
+            for stop in stops {
+                let vantages = tick.vantages.iter().filter(|v| v.stop == stop);
+                if !self.is_due(now, tick.session, stop, vantages.clone(), &wanted.quality) {
+                    continue;
+                }
+                let tour_time = TourTime::at(now, tick.tour_zero);
+                match self.requests(tick, stop, tour_time, scenes, wanted) {
+                    Ok(requests) => all.extend(vantages.zip(requests).map(|(vantage, request)| Due {
+                        tick,
+                        vantage,
+                        tour_time,
+                        request,
+                    })),
+                    Err(e) => self.complain(tick, format!("stop {stop} is not drawn: {e:#}")),
+                }
+            }
+        }
+        all
+    }
+
+    fn is_due<'a>(
+        &self,
+        now: ServerTime,
+        session: SessionKey,
+        stop: usize,
+        vantages: impl Iterator<Item = &'a ActiveVantage> + Clone,
+        quality: &BTreeMap<Key, Quality>,
+    ) -> bool {
+        let mut keys = vantages.map(|v| (session, v.vantage));
+        let rates = keys.clone().filter_map(|key| quality.get(&key)).map(|q| q.sets_per_s);
+        let rate = rates.fold(0.0, f32::max);
+        let rate = if rate > 0.0 {
+            rate.min(self.settings.sets_per_s)
+        } else {
+            self.settings.sets_per_s
         };
         // A little tolerance, or the rate would fall to the next whole fraction of the loop's.
         let interval = Duration::from_secs_f32(1.0 / rate).saturating_sub(Duration::from_millis(7));
-        let fresh = keys().any(|key| !self.refined.contains_key(&key));
-        let early = |last: &ServerTime| now.saturating_since(*last) < interval;
-        if !fresh && self.last_drawn.get(&(tick.session, stop)).is_some_and(early) {
-            return Ok(());
-        }
-        let requests: Vec<VantageRequest> = vantages
-            .iter()
-            .map(|v| VantageRequest {
-                vantage: v.vantage,
+        let fresh = keys.any(|key| !self.refined.contains_key(&key));
+        let last = self.last_drawn.get(&(session, stop));
+        fresh || last.is_none_or(|last| now.saturating_since(*last) >= interval)
+    }
+
+    /// The vantages of one stop of a session, in their order.
+    fn requests(
+        &self,
+        tick: &Tick,
+        stop: usize,
+        tour_time: TourTime,
+        scenes: &BTreeMap<String, SceneId>,
+        wanted: &Wanted,
+    ) -> anyhow::Result<Vec<VantageRequest>> {
+        let place = tick.tour.stops.get(stop).context("the tour has no such stop")?;
+        let scene = *scenes
+            .get(&place.scene)
+            .with_context(|| format!("no scene {:?}", place.scene))?;
+        let lighting = place.light()?;
+        #[expect(clippy::cast_possible_truncation, reason = "centuries of microseconds fit")]
+        let time = TourTime((place.scene_time_s(tour_time.as_seconds()) * 1e6) as i64);
+        let request = |v: &ActiveVantage| {
+            let key = (tick.session, v.vantage);
+            VantageRequest {
+                key: vantage_key(key),
                 scene,
+                time,
                 lighting: lighting.clone(),
                 point: v.point,
                 near: NEAR_M,
                 kind: VantageKind::Panorama,
-                force: self
-                    .refined
-                    .get(&(tick.session, v.vantage))
-                    .is_some_and(|n| *n < REFINE_SETS),
-            })
-            .collect();
-        let memory = self.memories.entry((tick.session, stop)).or_default();
-        #[expect(clippy::cast_possible_truncation, reason = "centuries of microseconds fit")]
-        let scene_time = TourTime((place.scene_time_s(tour_time.as_seconds()) * 1e6) as i64);
-        let (planned, next) = plan(self.executor.scenes(), memory, scene_time, &requests);
-        for (vantage, refusal) in &planned.refused {
-            if self.warned.insert((tick.session, *vantage)) {
-                warn!("session {}: vantage {vantage} can not be drawn: {refusal}", tick.code);
+                force: wanted.stale.contains(&key) || self.refined.get(&key).is_some_and(|n| *n < REFINE_SETS),
             }
-        }
-        let frames = self.executor.execute(&planned)?;
-        let drawn: Vec<VantageId> = planned.vantages.iter().map(|v| v.vantage).collect();
-        *memory = next;
-        let rendered_at = self.clock.now();
-        if !drawn.is_empty() {
-            self.metrics.sets_rendered.add(drawn.len() as u64);
-            self.metrics.render.record(rendered_at.saturating_since(now));
-        }
-        for request in &requests {
-            let key = (tick.session, request.vantage);
-            if drawn.contains(&request.vantage) {
-                let sets = self.refined.entry(key).or_insert(0);
-                *sets = if request.force { *sets + 1 } else { 0 };
-                self.last_drawn.insert((tick.session, stop), now);
-            }
-        }
-        for frame in frames {
-            let Some(vantage) = tick.vantages.iter().find(|v| v.vantage == frame.vantage) else {
-                continue;
-            };
-            let key = (tick.session, frame.vantage);
-            let counter = self.next_set.entry(tick.session).or_insert(0);
-            *counter = counter.wrapping_add(1);
-            let tag = Tag {
+        };
+        Ok(tick.vantages.iter().filter(|v| v.stop == stop).map(request).collect())
+    }
+
+    fn rendered(
+        &mut self,
+        due: &Due<'_>,
+        frame: Frame,
+        rendered_at: ServerTime,
+        times: SetTimes,
+        quality: Option<&Quality>,
+    ) -> Rendered {
+        let counter = self.next_set.entry(due.tick.session).or_insert(0);
+        *counter = counter.wrapping_add(1);
+        let (bitrate_bps, sets_per_s) = quality.map_or((self.settings.bitrate_bps, self.settings.sets_per_s), |q| {
+            (q.bitrate_bps, q.sets_per_s)
+        });
+        Rendered {
+            key: due.key(),
+            tag: Tag {
                 set: SetId(*counter),
-                vantage: frame.vantage,
-                epoch: (vantage.epoch & 0xffff) as u16,
-                point: vantage.point,
+                vantage: due.vantage.vantage,
+                epoch: (due.vantage.epoch & 0xffff) as u16,
+                point: due.vantage.point,
                 near: NEAR_M,
                 half_tangent: cube::HALF_TANGENT,
-                tour_time,
+                tour_time: due.tour_time,
                 exposure: frame.exposure,
                 ambient: frame.ambient_sh,
-            };
-            let Frame {
-                nv12,
-                depth,
-                width,
-                height,
-                ..
-            } = frame;
-            let (bitrate_bps, sets_per_s) = quality
-                .get(&key)
-                .map_or((self.bitrate_bps, self.sets_per_s), |q| (q.bitrate_bps, q.sets_per_s));
-            let set = Rendered {
-                key,
-                tag,
-                rendered_at,
-                times: SetTimes {
-                    wanted: wanted.at,
-                    started: now,
-                },
-                width,
-                height,
-                nv12,
-                depth,
-                bitrate_bps,
-                sets_per_s,
-            };
-            if jobs.send(Job::Set(Box::new(set))).is_err() {
-                anyhow::bail!("the encode thread is gone");
-            }
+            },
+            rendered_at,
+            times,
+            width: frame.width,
+            height: frame.height,
+            nv12: frame.nv12,
+            depth: frame.depth,
+            bitrate_bps,
+            sets_per_s,
         }
-        Ok(())
+    }
+
+    /// Says something once.
+    fn complain(&mut self, tick: &Tick, what: String) {
+        let key = (tick.session, what);
+        if !self.warned.contains(&key) {
+            warn!("session {}: {}", tick.code, key.1);
+            self.warned.insert(key);
+        }
     }
 
     /// Drops what is kept for vantages and sessions that are gone.
@@ -287,26 +374,31 @@ impl Renderer {
             .iter()
             .flat_map(|t| t.vantages.iter().map(|v| (t.session, v.vantage)))
             .collect();
-        if self.refined.keys().all(|key| alive.contains(key)) {
+        if !self.untold && self.refined.keys().all(|key| alive.contains(key)) {
             return;
         }
         self.refined.retain(|key, _| alive.contains(key));
-        self.warned.retain(|key| alive.contains(key));
+        let kept: BTreeSet<VantageKey> = alive.iter().copied().map(vantage_key).collect();
+        self.memory.retain(|key| kept.contains(&key));
         let stops: BTreeSet<(SessionKey, usize)> = wanted
             .ticks
             .iter()
             .flat_map(|t| t.vantages.iter().map(|v| (t.session, v.stop)))
             .collect();
-        self.memories.retain(|key, _| stops.contains(key));
         self.last_drawn.retain(|key, _| stops.contains(key));
-        self.next_set
-            .retain(|session, _| wanted.ticks.iter().any(|t| t.session == *session));
-        // Only a hint: when the encode thread is busy the next call says it again.
-        if let Err(TrySendError::Disconnected(_)) = jobs.try_send(Job::Alive(alive.into_iter().collect())) {
-            warn!("the encode thread is gone");
-        }
+        let sessions: BTreeSet<SessionKey> = wanted.ticks.iter().map(|t| t.session).collect();
+        self.next_set.retain(|session, _| sessions.contains(session));
+        self.warned.retain(|(session, _)| sessions.contains(session));
+        // When the encode thread is busy the next call says it.
+        let told = jobs.try_send(Job::Alive(alive.into_iter().collect()));
+        self.untold = matches!(told, Err(TrySendError::Full(_)));
     }
 }
 
-/// Shared by the tick and the render thread.
-pub(crate) type SharedSlot = Arc<Slot>;
+/// One number for a vantage of a session.
+fn vantage_key((session, vantage): Key) -> VantageKey {
+    VantageKey(u64::from(session.0) << 16 | u64::from(vantage.0))
+}
+
+#[cfg(test)]
+mod tests;

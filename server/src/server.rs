@@ -23,7 +23,8 @@ use crate::fanout::Fanout;
 use crate::guide_auth::{GuideAuth, write_private};
 use crate::http::{self, Http};
 use crate::metrics::{self, Metrics};
-use crate::render::{Renderer, Slot};
+use crate::render::{Renderer, Settings};
+use crate::slot::Slot;
 use crate::tick::Tick;
 use crate::{encode, network};
 
@@ -252,14 +253,17 @@ async fn start_threads(
     mailbox: Mailbox,
     events: mpsc::Receiver<Event>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    // A set waits here while the one before is coded; the render thread then waits too.
+    // The sets of one instant wait here while those before are coded; the render thread then waits too.
     let (jobs, queue) = std::sync::mpsc::sync_channel(1);
     let (ready, opened) = oneshot::channel();
     let render = {
-        let (slot, sets_per_s, bitrate_bps) = (slot.clone(), config.sets_per_s, config.bitrate_bps);
-        let metrics = metrics.clone();
+        let (slot, metrics) = (slot.clone(), metrics.clone());
+        let settings = Settings {
+            sets_per_s: config.sets_per_s,
+            bitrate_bps: config.bitrate_bps,
+        };
         thread("render", move || {
-            match Renderer::new(&content, clock, sets_per_s, bitrate_bps, metrics) {
+            match Renderer::new(content.scenes, clock, settings, metrics) {
                 Ok(renderer) => {
                     if ready.send(Ok(())).is_ok() {
                         renderer.run(&slot, &jobs);
@@ -269,10 +273,7 @@ async fn start_threads(
             }
         })?
     };
-    opened
-        .await
-        .context("the render thread ended at once")?
-        .context("can not render")?;
+    opened.await.context("the render thread ended at once")??;
     let encode = {
         let (config, metrics) = (config.clone(), metrics.clone());
         thread("encode", move || {

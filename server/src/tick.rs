@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::event::{Ask, Event, Granted};
 use crate::fanout::{Fanout, Links};
 use crate::metrics::Metrics;
-use crate::render::{SharedSlot, Wanted};
+use crate::slot::{SharedSlot, Wanted};
 use crate::stamps;
 
 /// Ticks a second: the display rate of a common headset.

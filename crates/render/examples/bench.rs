@@ -53,7 +53,7 @@ fn main() {
             ..support::panorama(id, point, lighting.clone())
         };
         let mut memory = Memory::default();
-        let (first_plan, next) = plan(executor.scenes(), &memory, TourTime(0), std::slice::from_ref(&request));
+        let (first_plan, next) = plan(executor.scenes(), &memory, std::slice::from_ref(&request));
         memory = next;
         let frame = executor.execute(&first_plan).unwrap().remove(0);
         let depth = frame.depth.as_ref().unwrap();
@@ -85,8 +85,11 @@ fn main() {
             let (mut views, mut pixels) = (0, 0.0);
             for run in 1..=runs {
                 let from = if fresh { &Memory::default() } else { &memory };
-                let time = TourTime(i64::from(run) * STEP_US);
-                let (p, next) = plan(executor.scenes(), from, time, std::slice::from_ref(&request));
+                let request = VantageRequest {
+                    time: TourTime(i64::from(run) * STEP_US),
+                    ..request.clone()
+                };
+                let (p, next) = plan(executor.scenes(), from, &[request]);
                 pixels += p.vantages[0]
                     .views
                     .iter()

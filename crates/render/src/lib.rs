@@ -1,7 +1,8 @@
-//! `plan(scenes, memory, tour time, requests) -> RenderPlan` (pure), then one GPU executor (wgpu).
+//! `plan(scenes, memory, requests) -> RenderPlan` (pure), then one GPU executor (wgpu).
 //!
-//! A caller keeps a [`Memory`] and loops: [`plan`] decides what has to be drawn, [`Executor::execute`] draws it and
-//! gives back one [`Frame`] per vantage: NV12 colour and planar depth. Only the views that changed are drawn; the rest of
+//! A caller keeps a [`Memory`] and loops: [`plan`] decides what has to be drawn for all vantages, whatever their scenes
+//! and instants, [`Executor::execute`] draws it in one submission and gives back one [`Frame`] per vantage: NV12 colour
+//! and planar depth. Only the views that changed are drawn; the rest of
 //! a frame comes from the picture before.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
@@ -26,4 +27,4 @@ pub use light::{ambient_sh, sky_gradient};
 pub use nv12::{nv12_len, rgb_from_nv12};
 pub use plan::{Memory, PictureKey, PlannedView, Refusal, RenderPlan, ScenePlan, VantagePlan, plan};
 pub use store::{SceneId, SceneStore};
-pub use view::{VantageKind, VantageRequest, View};
+pub use view::{VantageKey, VantageKind, VantageRequest, View};

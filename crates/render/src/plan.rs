@@ -1,44 +1,52 @@
-//! What has to be drawn: a pure function of scenes, tour time, requests and what was drawn before.
+//! What has to be drawn: a pure function of scenes, requests and what was drawn before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use glam::{Mat4, Vec3};
-use tongyou_protocol::{TourTime, VantageId};
+use tongyou_protocol::TourTime;
 use tongyou_scene::Lighting;
 
 use crate::cull::{Aabb, Area, Frustum};
 use crate::lamps::{self, Lamp};
 use crate::prepare::Prepared;
 use crate::seen::{Change, Seen};
-use crate::{SceneId, SceneStore, VantageRequest, View};
+use crate::{SceneId, SceneStore, VantageKey, VantageRequest, View};
 
-/// What each view of each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next one. If a plan
-/// was not carried out, keep the old one.
+/// What each view of each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next
+/// one. If a plan was not carried out, keep the old one. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
-    seen: BTreeMap<VantageId, Seen>,
+    seen: BTreeMap<VantageKey, Arc<Seen>>,
+}
+
+impl Memory {
+    /// Forgets the vantages that are not to be kept. One that is only not asked for in a call of [`plan`] stays.
+    pub fn retain(&mut self, mut keep: impl FnMut(VantageKey) -> bool) {
+        self.seen.retain(|key, _| keep(*key));
+    }
 }
 
 /// Everything that the executor needs for one submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderPlan {
-    /// The instant that is drawn.
-    pub tour_time: TourTime,
-    /// The scenes in use, each evaluated once.
+    /// The scenes in use, each evaluated once for each instant.
     pub scenes: Vec<ScenePlan>,
     /// The vantages to draw, in the order of their requests.
     pub vantages: Vec<VantagePlan>,
     /// The vantages in whose picture nothing changed.
-    pub still: Vec<VantageId>,
+    pub still: Vec<VantageKey>,
     /// The vantages that can not be drawn, and why.
-    pub refused: Vec<(VantageId, Refusal)>,
+    pub refused: Vec<(VantageKey, Refusal)>,
 }
 
-/// One scene at the plan's instant.
+/// One scene at one instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScenePlan {
     /// Which scene.
     pub scene: SceneId,
+    /// Which instant.
+    pub time: TourTime,
     /// Where its nodes are.
     pub world_from_nodes: Vec<Mat4>,
     /// Where its lamps are.
@@ -49,7 +57,7 @@ pub struct ScenePlan {
 #[derive(Debug, Clone, PartialEq)]
 pub struct VantagePlan {
     /// Whose picture.
-    pub vantage: VantageId,
+    pub key: VantageKey,
     /// Index into [`RenderPlan::scenes`].
     pub scene: usize,
     /// In which light.
@@ -109,68 +117,61 @@ pub enum Refusal {
     Twice,
 }
 
-/// Decides what to draw at `tour_time`. Equal arguments give equal plans.
+/// A scene at an instant, and where its parts are then.
+struct Evaluated {
+    plan: ScenePlan,
+    boxes: Vec<Aabb>,
+    /// The height of the lowest part.
+    floor: f32,
+}
+
+/// Decides what to draw. Equal arguments give equal plans.
 #[must_use]
-pub fn plan(
-    scenes: &SceneStore,
-    memory: &Memory,
-    tour_time: TourTime,
-    requests: &[VantageRequest],
-) -> (RenderPlan, Memory) {
-    let mut next = Memory::default();
+pub fn plan(scenes: &SceneStore, memory: &Memory, requests: &[VantageRequest]) -> (RenderPlan, Memory) {
+    let mut next = memory.clone();
     let mut plan = RenderPlan {
-        tour_time,
         scenes: Vec::new(),
         vantages: Vec::new(),
         still: Vec::new(),
         refused: Vec::new(),
     };
-    let mut evaluated: Vec<ScenePlan> = Vec::new();
+    let mut asked = BTreeSet::new();
+    let mut evaluated: Vec<Evaluated> = Vec::new();
     for request in requests {
-        let checked = if next.seen.contains_key(&request.vantage) {
-            Err(Refusal::Twice)
-        } else {
-            check(scenes, request)
-        };
-        let prepared = match checked {
+        let prepared = match check(scenes, request, asked.contains(&request.key)) {
             Ok(prepared) => prepared,
             Err(refusal) => {
-                plan.refused.push((request.vantage, refusal));
+                plan.refused.push((request.key, refusal));
                 continue;
             }
         };
-        let at = evaluated
-            .iter()
-            .position(|s| s.scene == request.scene)
-            .unwrap_or_else(|| {
-                evaluated.push(evaluate(request.scene, prepared, tour_time));
-                evaluated.len() - 1
-            });
+        asked.insert(request.key);
+        let is_it = |e: &Evaluated| (e.plan.scene, e.plan.time) == (request.scene, request.time);
+        let at = evaluated.iter().position(is_it).unwrap_or_else(|| {
+            evaluated.push(Evaluated::new(request.scene, prepared, request.time));
+            evaluated.len() - 1
+        });
         let scene = &evaluated[at];
-        let boxes: Vec<Aabb> = prepared
-            .parts
-            .iter()
-            .map(|p| p.bounds.transformed(&scene.world_from_nodes[p.node]))
-            .collect();
-        let floor = boxes.iter().map(|b| b.min.y).fold(f32::INFINITY, f32::min);
-        let mut shown = Seen::now(request, prepared, scene, &boxes, floor);
-        let old = memory.seen.get(&request.vantage);
-        let changes = shown.settle(old, &prepared.parts, floor);
-        if let (Some(old), false) = (old, request.force || changes.iter().any(|c| c.area.is_some())) {
-            plan.still.push(request.vantage);
-            next.seen.insert(request.vantage, old.clone());
+        let mut shown = Seen::now(request, prepared, &scene.plan, &scene.boxes, scene.floor);
+        let old = memory.seen.get(&request.key).map(AsRef::as_ref);
+        let changes = shown.settle(old, &prepared.parts, scene.floor);
+        if old.is_some() && !request.force && changes.iter().all(|c| c.area.is_none()) {
+            plan.still.push(request.key);
             continue;
         }
         let base = old.filter(|old| old.has_place_of(&shown)).map(Seen::key);
         plan.vantages
-            .push(vantage_plan(request, at, &boxes, &changes, base, shown.key()));
-        next.seen.insert(request.vantage, shown);
+            .push(vantage_plan(request, at, &scene.boxes, &changes, base, shown.key()));
+        next.seen.insert(request.key, Arc::new(shown));
     }
     keep_used(&mut plan, evaluated);
     (plan, next)
 }
 
-fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest) -> Result<&'a Prepared, Refusal> {
+fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest, twice: bool) -> Result<&'a Prepared, Refusal> {
+    if twice {
+        return Err(Refusal::Twice);
+    }
     let l = &request.lighting;
     let vectors = [request.point, l.to_sun, l.sun, l.sky_zenith, l.sky_horizon, l.ground];
     let scalars = [l.lamps, l.emissive, l.exposure, l.haze_per_m];
@@ -186,13 +187,24 @@ fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest) -> Result<&'a Pre
     scenes.get(request.scene).ok_or(Refusal::UnknownScene(request.scene))
 }
 
-fn evaluate(scene: SceneId, prepared: &Prepared, tour_time: TourTime) -> ScenePlan {
-    let world_from_nodes = prepared.skeleton.world_from_nodes(tour_time.as_seconds());
-    let lamps = lamps::gather(&prepared.skeleton, &world_from_nodes);
-    ScenePlan {
-        scene,
-        world_from_nodes,
-        lamps,
+impl Evaluated {
+    fn new(scene: SceneId, prepared: &Prepared, time: TourTime) -> Self {
+        let world_from_nodes = prepared.skeleton.world_from_nodes(time.as_seconds());
+        let boxes: Vec<Aabb> = prepared
+            .parts
+            .iter()
+            .map(|p| p.bounds.transformed(&world_from_nodes[p.node]))
+            .collect();
+        Self {
+            floor: boxes.iter().map(|b| b.min.y).fold(f32::INFINITY, f32::min),
+            boxes,
+            plan: ScenePlan {
+                scene,
+                time,
+                lamps: lamps::gather(&prepared.skeleton, &world_from_nodes),
+                world_from_nodes,
+            },
+        }
     }
 }
 
@@ -227,7 +239,7 @@ fn vantage_plan(
         }
     });
     VantagePlan {
-        vantage: request.vantage,
+        key: request.key,
         scene,
         lighting: request.lighting.clone(),
         point: request.point,
@@ -242,12 +254,12 @@ fn vantage_plan(
 }
 
 /// Leaves out the scenes that only still vantages look at.
-fn keep_used(plan: &mut RenderPlan, evaluated: Vec<ScenePlan>) {
+fn keep_used(plan: &mut RenderPlan, evaluated: Vec<Evaluated>) {
     let mut moved = vec![None; evaluated.len()];
     for (at, scene) in evaluated.into_iter().enumerate() {
         if plan.vantages.iter().any(|v| v.scene == at) {
             moved[at] = Some(plan.scenes.len());
-            plan.scenes.push(scene);
+            plan.scenes.push(scene.plan);
         }
     }
     for vantage in &mut plan.vantages {

@@ -1,7 +1,7 @@
 //! Viewpoints: what is asked for, and the cameras that it takes.
 
 use glam::{Mat3, Quat, UVec2, Vec2, Vec3};
-use tongyou_protocol::{VantageId, cube};
+use tongyou_protocol::{TourTime, cube};
 use tongyou_scene::Lighting;
 
 use crate::SceneId;
@@ -40,13 +40,19 @@ pub enum VantageKind {
     },
 }
 
+/// Whose picture: a number that the caller chooses, unique among all that it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VantageKey(pub u64);
+
 /// A picture that somebody needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VantageRequest {
     /// Whose picture.
-    pub vantage: VantageId,
+    pub key: VantageKey,
     /// What is seen.
     pub scene: SceneId,
+    /// The scene's instant.
+    pub time: TourTime,
     /// In which light.
     pub lighting: Lighting,
     /// From where, in metres.

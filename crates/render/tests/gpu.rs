@@ -10,8 +10,8 @@ mod support;
 
 use glam::{Quat, Vec3};
 use support::{cuboid, dark, day, draw, executor, flat, material, node, panorama, pixel, scene_of, sheet, unlit};
-use tongyou_protocol::{TourTime, VantageId, cube};
-use tongyou_render::{Frame, Memory, VantageKind, VantageRequest, plan};
+use tongyou_protocol::{TourTime, cube};
+use tongyou_render::{Frame, Memory, VantageKey, VantageKind, VantageRequest, plan};
 use tongyou_scene::{Alpha, Image, Light, LightKind, Material, Mesh, Node, Primitive, Scene};
 
 const NEAR: f32 = 0.2;
@@ -343,17 +343,12 @@ fn several_vantages_in_one_submission_equal_each_alone() {
         48,
         support::dusk(),
     );
-    b.vantage = VantageId(2);
-    let (both, memory) = plan(
-        executor.scenes(),
-        &Memory::default(),
-        TourTime(0),
-        &[a.clone(), b.clone()],
-    );
+    b.key = VantageKey(2);
+    let (both, memory) = plan(executor.scenes(), &Memory::default(), &[a.clone(), b.clone()]);
     let frames = executor.execute(&both).unwrap();
     assert_eq!(
-        frames.iter().map(|f| f.vantage).collect::<Vec<_>>(),
-        [VantageId(1), VantageId(2)]
+        frames.iter().map(|f| f.key).collect::<Vec<_>>(),
+        [VantageKey(1), VantageKey(2)]
     );
     assert_eq!(frames[0], draw(&mut executor, &a));
     assert_eq!(frames[1], draw(&mut executor, &b));
@@ -363,7 +358,11 @@ fn several_vantages_in_one_submission_equal_each_alone() {
     let second = executor.submit(&both).unwrap();
     assert_eq!(executor.collect(first).unwrap(), frames);
     assert_eq!(executor.collect(second).unwrap(), frames);
-    let (still, _) = plan(executor.scenes(), &memory, TourTime(1_000_000), &[a, b]);
+    let later = [a, b].map(|r| VantageRequest {
+        time: TourTime(1_000_000),
+        ..r
+    });
+    let (still, _) = plan(executor.scenes(), &memory, &later);
     assert!(executor.execute(&still).unwrap().is_empty());
 }
 

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use glam::{Quat, Vec3};
 use support::{cuboid, day, dusk, flat, material, node, panorama, sheet};
-use tongyou_protocol::{TourTime, VantageId};
-use tongyou_render::{Memory, Refusal, RenderPlan, SceneId, SceneStore, VantageKind, VantageRequest, plan};
+use tongyou_protocol::TourTime;
+use tongyou_render::{Memory, Refusal, RenderPlan, SceneId, SceneStore, VantageKey, VantageKind, VantageRequest, plan};
 use tongyou_scene::{Animation, Channel, Keys, Light, LightKind, Mesh, Scene};
 
 /// A box in front, a box behind that turns during seconds 2 to 4 of every ten.
@@ -52,13 +52,22 @@ fn seconds(s: f64) -> TourTime {
     TourTime((s * 1e6) as i64)
 }
 
+/// The same at an instant.
+fn at(time: f64, requests: &[VantageRequest]) -> Vec<VantageRequest> {
+    let at = |r: &VantageRequest| VantageRequest {
+        time: seconds(time),
+        ..r.clone()
+    };
+    requests.iter().map(at).collect()
+}
+
 fn describe(plan: &RenderPlan) -> String {
     let mut text = String::new();
     for v in &plan.vantages {
         writeln!(
             text,
             "{:?} {}x{} depth={} scene={:?}",
-            v.vantage, v.width, v.height, v.depth, plan.scenes[v.scene].scene
+            v.key, v.width, v.height, v.depth, plan.scenes[v.scene].scene
         )
         .unwrap();
         for p in &v.views {
@@ -81,12 +90,7 @@ fn describe(plan: &RenderPlan) -> String {
 #[test]
 fn a_panorama_sees_each_part_in_the_faces_that_show_it() {
     let (store, id) = store();
-    let (plan, _) = plan(
-        &store,
-        &Memory::default(),
-        seconds(0.0),
-        &[panorama(id, Vec3::ZERO, day())],
-    );
+    let (plan, _) = plan(&store, &Memory::default(), &[panorama(id, Vec3::ZERO, day())]);
     insta::assert_snapshot!(describe(&plan));
 }
 
@@ -96,13 +100,13 @@ fn a_flat_view_of_what_stands_still_is_still_while_something_turns_behind_it() {
     let mut light = day();
     light.sun = Vec3::ZERO;
     let request = flat(id, Vec3::ZERO, Vec3::NEG_Z, 64, 48, light);
-    let (first, memory) = plan(&store, &Memory::default(), seconds(2.5), std::slice::from_ref(&request));
+    let (first, memory) = plan(&store, &Memory::default(), &at(2.5, std::slice::from_ref(&request)));
     assert!(first.vantages[0].depth);
-    let (second, memory) = plan(&store, &memory, seconds(3.0), std::slice::from_ref(&request));
-    assert_eq!((second.vantages.len(), &second.still[..]), (0, &[VantageId(1)][..]));
+    let (second, memory) = plan(&store, &memory, &at(3.0, std::slice::from_ref(&request)));
+    assert_eq!((second.vantages.len(), &second.still[..]), (0, &[VantageKey(1)][..]));
     assert!(second.scenes.is_empty());
     let forced = VantageRequest { force: true, ..request };
-    let (third, after) = plan(&store, &memory, seconds(3.5), &[forced]);
+    let (third, after) = plan(&store, &memory, &at(3.5, &[forced]));
     assert!(third.vantages[0].depth);
     assert!(
         third.vantages[0].views[0].changed.is_none(),
@@ -137,7 +141,7 @@ fn changed_faces(scene: &Scene, lighting: &tongyou_scene::Lighting) -> Vec<Vec<u
     let request = [panorama(id, Vec3::ZERO, lighting.clone())];
     let mut memory = Memory::default();
     let steps = (0..10).map(|second| {
-        let (plan, next) = plan(&store, &memory, seconds(f64::from(second)), &request);
+        let (plan, next) = plan(&store, &memory, &at(f64::from(second), &request));
         memory = next;
         let views = plan.vantages[0].views.iter().enumerate();
         views.filter(|(_, v)| v.changed.is_some()).map(|(i, _)| i).collect()
@@ -193,12 +197,12 @@ fn a_lamp_changes_the_faces_that_it_reaches() {
 #[test]
 fn pictures_have_one_key_for_one_content() {
     let (store, id) = store();
-    let key = |time: f64, point: Vec3, vantage: u16| {
+    let key = |time: f64, point: Vec3, vantage: u64| {
         let request = VantageRequest {
-            vantage: VantageId(vantage),
+            key: VantageKey(vantage),
             ..panorama(id, point, day())
         };
-        plan(&store, &Memory::default(), seconds(time), &[request]).0.vantages[0].shows
+        plan(&store, &Memory::default(), &at(time, &[request])).0.vantages[0].shows
     };
     assert_eq!(key(2.5, Vec3::ZERO, 1), key(2.5, Vec3::ZERO, 2));
     assert_eq!(key(0.5, Vec3::ZERO, 1), key(1.5, Vec3::ZERO, 1), "nothing turns then");
@@ -213,7 +217,7 @@ fn a_panorama_is_drawn_while_something_moves_and_then_no_more() {
     let mut memory = Memory::default();
     let mut drawn = Vec::new();
     for tenth in 0..100 {
-        let (plan, next) = plan(&store, &memory, seconds(f64::from(tenth) * 0.1), &request);
+        let (plan, next) = plan(&store, &memory, &at(f64::from(tenth) * 0.1, &request));
         memory = next;
         if let Some(v) = plan.vantages.first() {
             drawn.push(tenth);
@@ -228,11 +232,11 @@ fn a_panorama_is_drawn_while_something_moves_and_then_no_more() {
 fn slow_motion_adds_up_until_it_shows() {
     let (store, id) = store();
     let request = [panorama(id, Vec3::ZERO, day())];
-    let (_, mut memory) = plan(&store, &Memory::default(), seconds(2.0), &request);
+    let (_, mut memory) = plan(&store, &Memory::default(), &at(2.0, &request));
     let mut drawn = 0;
     // Steps of a fiftieth of a millisecond: each far below a tenth of a pixel.
     for step in 1..=2000 {
-        let (plan, next) = plan(&store, &memory, seconds(2.0 + f64::from(step) * 2e-5), &request);
+        let (plan, next) = plan(&store, &memory, &at(2.0 + f64::from(step) * 2e-5, &request));
         memory = next;
         drawn += plan.vantages.len();
     }
@@ -243,15 +247,10 @@ fn slow_motion_adds_up_until_it_shows() {
 #[test]
 fn other_light_needs_a_new_picture_but_no_depth() {
     let (store, id) = store();
-    let (_, memory) = plan(
-        &store,
-        &Memory::default(),
-        seconds(0.0),
-        &[panorama(id, Vec3::ZERO, day())],
-    );
-    let (changed, _) = plan(&store, &memory, seconds(0.1), &[panorama(id, Vec3::ZERO, dusk())]);
+    let (_, memory) = plan(&store, &Memory::default(), &[panorama(id, Vec3::ZERO, day())]);
+    let (changed, _) = plan(&store, &memory, &at(0.1, &[panorama(id, Vec3::ZERO, dusk())]));
     assert!(!changed.vantages[0].depth);
-    let (moved, _) = plan(&store, &memory, seconds(0.1), &[panorama(id, Vec3::X, day())]);
+    let (moved, _) = plan(&store, &memory, &at(0.1, &[panorama(id, Vec3::X, day())]));
     assert!(moved.vantages[0].depth);
 }
 
@@ -261,22 +260,64 @@ fn plans_are_equal_for_equal_arguments() {
     let requests = [
         panorama(id, Vec3::ZERO, day()),
         VantageRequest {
-            vantage: VantageId(2),
+            key: VantageKey(2),
             ..panorama(id, Vec3::X, dusk())
         },
     ];
-    let a = plan(&store, &Memory::default(), seconds(3.3), &requests);
-    assert_eq!(a, plan(&store, &Memory::default(), seconds(3.3), &requests));
+    let a = plan(&store, &Memory::default(), &at(3.3, &requests));
+    assert_eq!(a, plan(&store, &Memory::default(), &at(3.3, &requests)));
     assert_eq!(a.0.scenes.len(), 1, "one scene is evaluated once");
+}
+
+#[test]
+fn a_scene_is_evaluated_once_for_each_instant() {
+    let (store, id) = store();
+    let request = |key, time: f64| VantageRequest {
+        key: VantageKey(key),
+        time: seconds(time),
+        ..panorama(id, Vec3::ZERO, day())
+    };
+    // Two sessions, of which one has somebody at two stops.
+    let requests = [request(1, 1.0), request(2, 3.0), request(3, 1.0)];
+    let (both, memory) = plan(&store, &Memory::default(), &requests);
+    let times: Vec<TourTime> = both.scenes.iter().map(|s| s.time).collect();
+    assert_eq!(times, [seconds(1.0), seconds(3.0)]);
+    let scenes: Vec<usize> = both.vantages.iter().map(|v| v.scene).collect();
+    assert_eq!(scenes, [0, 1, 0]);
+    assert_ne!(both.scenes[0].world_from_nodes, both.scenes[1].world_from_nodes);
+    assert_eq!(both.vantages[0].shows, both.vantages[2].shows);
+    // Each moves on at its own time: what turns in 2..4 is still for who is at 1.
+    let requests = [request(1, 1.5), request(2, 3.5), request(3, 1.5)];
+    let (later, _) = plan(&store, &memory, &requests);
+    assert_eq!(later.still, [VantageKey(1), VantageKey(3)]);
+    assert_eq!((later.vantages[0].key, later.vantages[0].scene), (VantageKey(2), 0));
+    assert_eq!(later.scenes.len(), 1);
+}
+
+#[test]
+fn who_is_not_asked_for_is_remembered_until_forgotten() {
+    let (store, id) = store();
+    let here = panorama(id, Vec3::ZERO, day());
+    let there = VantageRequest {
+        key: VantageKey(2),
+        ..panorama(id, Vec3::X, day())
+    };
+    let (_, memory) = plan(&store, &Memory::default(), &[here.clone(), there.clone()]);
+    let (_, mut memory) = plan(&store, &memory, &[here]);
+    let (still, _) = plan(&store, &memory, std::slice::from_ref(&there));
+    assert_eq!(still.still, [VantageKey(2)]);
+    memory.retain(|key| key != VantageKey(2));
+    let (fresh, _) = plan(&store, &memory, &[there]);
+    assert_eq!((fresh.still.len(), fresh.vantages.len()), (0, 1));
 }
 
 #[test]
 fn what_can_not_be_drawn_is_refused_and_the_rest_goes_on() {
     let (store, id) = store();
     let good = panorama(id, Vec3::ZERO, day());
-    let with = |vantage: u16, change: &dyn Fn(&mut VantageRequest)| {
+    let with = |vantage: u64, change: &dyn Fn(&mut VantageRequest)| {
         let mut request = VantageRequest {
-            vantage: VantageId(vantage),
+            key: VantageKey(vantage),
             ..good.clone()
         };
         change(&mut request);
@@ -298,9 +339,9 @@ fn what_can_not_be_drawn_is_refused_and_the_rest_goes_on() {
         good.clone(),
         good.clone(),
     ];
-    let (plan, _) = plan(&store, &Memory::default(), seconds(0.0), &requests);
+    let (plan, _) = plan(&store, &Memory::default(), &at(0.0, &requests));
     assert_eq!(plan.vantages.len(), 1);
-    let refused: Vec<(u16, Refusal)> = plan.refused.iter().map(|(v, r)| (v.0, *r)).collect();
+    let refused: Vec<(u64, Refusal)> = plan.refused.iter().map(|(v, r)| (v.0, *r)).collect();
     assert_eq!(
         refused,
         [

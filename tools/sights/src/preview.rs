@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use glam::{Mat3, Quat, Vec3};
-use tongyou_protocol::{TourTime, VantageId};
-use tongyou_render::{Config, Executor, Memory, VantageKind, VantageRequest, plan, rgb_from_nv12};
+use tongyou_protocol::TourTime;
+use tongyou_render::{Config, Executor, Memory, VantageKey, VantageKind, VantageRequest, plan, rgb_from_nv12};
 use tongyou_scene::{Limits, Tour, load_glb};
 
 /// Which picture.
@@ -16,7 +16,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "assets/tours/jiefangbei.toml")]
     tour: PathBuf,
     /// Folder of the scenes
-    #[arg(long, default_value = "run/scenes")]
+    #[arg(long, default_value = "target/scenes")]
     scenes: PathBuf,
     /// The stop's id; the first stop if left out
     #[arg(long)]
@@ -74,8 +74,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let id = executor.add_scene(&scene)?;
     let world_from_camera = camera(look_at - eye);
     let request = VantageRequest {
-        vantage: VantageId(1),
+        key: VantageKey(1),
         scene: id,
+        time: microseconds(stop.scene_time_s(options.time)),
         lighting: stop.light()?,
         point: eye,
         near: 0.1,
@@ -87,8 +88,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         },
         force: true,
     };
-    let time = microseconds(stop.scene_time_s(options.time));
-    let (plan, _) = plan(executor.scenes(), &Memory::default(), time, &[request]);
+    let (plan, _) = plan(executor.scenes(), &Memory::default(), &[request]);
     if let Some((_, refusal)) = plan.refused.first() {
         bail!("can not be drawn: {refusal}");
     }

@@ -8,7 +8,7 @@ use wgpu::{DeviceDescriptor, ErrorFilter, Features, InstanceDescriptor, PollType
 use crate::{Error, Result};
 
 /// How long the device may take for one submission.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which adapter to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,6 +72,23 @@ impl Gpu {
             software: info.device_type == wgpu::DeviceType::Cpu,
             faults,
         })
+    }
+
+    /// A buffer with contents, whose length is a multiple of four. wgpu's own helper panics on a lost device.
+    pub(crate) fn filled_buffer(
+        &self,
+        label: &'static str,
+        contents: &[u8],
+        usage: wgpu::BufferUsages,
+    ) -> wgpu::Buffer {
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: contents.len() as u64,
+            usage: usage | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue.write_buffer(&buffer, 0, contents);
+        buffer
     }
 
     /// Runs wgpu calls and reports what they raised.

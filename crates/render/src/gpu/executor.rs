@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use glam::{UVec4, Vec3, Vec4};
-use tongyou_protocol::{TourTime, VantageId};
+use tongyou_protocol::TourTime;
 use tongyou_scene::{Lighting, Scene};
 use wgpu::{
     BindGroup, Buffer, BufferUsages, Color, CommandEncoder, CommandEncoderDescriptor, LoadOp, MapMode, Operations,
@@ -15,15 +15,14 @@ use super::device::{Adapter, Gpu};
 use super::layout;
 use super::pictures::{Drawn, Picture, Pictures, pixels};
 use super::pipelines::{Pipelines, group, raster_index};
-use super::scene::GpuScene;
+use super::scene::{GpuScene, Instant};
 use super::shadow::{Casters, ShadowMap};
 use super::target::{Readback, Target};
 use crate::cull::TILE;
 use crate::plan::{PictureKey, RenderPlan, ScenePlan, VantagePlan};
-use crate::prepare::Prepared;
-use crate::{Area, Error, Result, SceneId, SceneStore, light};
+use crate::{Area, Error, Result, SceneId, SceneStore, VantageKey, light};
 
-/// Places whose shadow maps are kept; the one where was drawn longest ago goes first.
+/// Vantages whose shadow maps are kept; the one that was drawn longest ago goes first.
 const KEPT_VANTAGES: usize = 16;
 
 /// The nearer shadow map's place is rounded to this, in metres.
@@ -47,7 +46,7 @@ pub struct Executor {
     store: SceneStore,
     scenes: Vec<GpuScene>,
     targets: BTreeMap<(u32, u32), Target>,
-    vantages: BTreeMap<Place, Vantage>,
+    vantages: BTreeMap<VantageKey, Vantage>,
     pictures: Pictures,
     /// Counts submissions, to know which vantage was drawn longest ago.
     submissions: u64,
@@ -57,9 +56,9 @@ pub struct Executor {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
     /// Whose picture.
-    pub vantage: VantageId,
-    /// The instant that it shows.
-    pub tour_time: TourTime,
+    pub key: VantageKey,
+    /// The scene's instant that it shows.
+    pub time: TourTime,
     /// Seen from here, in metres.
     pub point: Vec3,
     /// The near plane in metres.
@@ -103,11 +102,7 @@ struct Pending {
     readback: Option<Readback>,
 }
 
-/// Callers may use the same vantage id for different sessions: the place tells them apart, to within the rounding of
-/// the shadow maps.
-type Place = (VantageId, SceneId, [i32; 3]);
-
-/// What is kept at a place from set to set.
+/// What is kept of a vantage from set to set.
 struct Vantage {
     uniform: Buffer,
     group: BindGroup,
@@ -152,6 +147,13 @@ impl Executor {
         })
     }
 
+    /// Gives the device up, as a driver does that resets: for tests of what happens then. Everything after it fails
+    /// with [`Error::DeviceLost`].
+    #[doc(hidden)]
+    pub fn lose_device(&self) {
+        self.gpu.device.destroy();
+    }
+
     /// Name, backend and driver of the adapter.
     #[must_use]
     pub fn adapter(&self) -> &str {
@@ -171,14 +173,7 @@ impl Executor {
     pub fn add_scene(&mut self, scene: &Scene) -> Result<SceneId> {
         let (prepared, geometry) = SceneStore::prepare(scene)?;
         let gpu_scene = self.gpu.guarded("uploading a scene", || {
-            GpuScene::new(
-                &self.gpu,
-                &self.pipelines,
-                scene,
-                &prepared,
-                &geometry,
-                self.largest_image,
-            )
+            GpuScene::new(&self.gpu, scene, &geometry, self.largest_image)
         })?;
         self.scenes.push(gpu_scene);
         self.store.insert(prepared)
@@ -205,21 +200,22 @@ impl Executor {
             });
         }
         self.submissions += 1;
-        for scene in &plan.scenes {
+        for (at, scene) in plan.scenes.iter().enumerate() {
             let id = scene.scene;
             let known = self.store.get(id).zip(self.scenes.get_mut(id.0 as usize));
             let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
-            self.gpu
-                .guarded("updating a scene", || gpu_scene.update(&self.gpu, prepared, scene))?;
+            let number = instant_number(plan, at);
+            self.gpu.guarded("updating a scene", || {
+                gpu_scene.update(&self.gpu, &self.pipelines, prepared, scene, number)
+            })?;
         }
         let mut encoder = self
             .gpu
             .device
             .create_command_encoder(&CommandEncoderDescriptor { label: Some("plan") });
         let mut pending = Vec::with_capacity(plan.vantages.len());
-        for vantage in &plan.vantages {
-            let scene = plan.scenes.get(vantage.scene).ok_or(Error::UnknownScene(u32::MAX))?;
-            pending.push(self.draw(&mut encoder, plan, scene, vantage)?);
+        for number in 0..plan.vantages.len() {
+            pending.push(self.draw(&mut encoder, plan, number)?);
         }
         let index = self.gpu.guarded("submitting", || {
             let index = self.gpu.queue.submit([encoder.finish()]);
@@ -267,20 +263,20 @@ impl Executor {
         Ok(frames)
     }
 
-    fn draw(
-        &mut self,
-        encoder: &mut CommandEncoder,
-        plan: &RenderPlan,
-        scene: &ScenePlan,
-        vantage: &VantagePlan,
-    ) -> Result<Pending> {
+    fn draw(&mut self, encoder: &mut CommandEncoder, plan: &RenderPlan, number: usize) -> Result<Pending> {
+        let vantage = &plan.vantages[number];
+        let scene = plan.scenes.get(vantage.scene).ok_or(Error::UnknownScene(u32::MAX))?;
         let id = scene.scene;
         let known = self.store.get(id).zip(self.scenes.get(id.0 as usize));
         let (prepared, gpu_scene) = known.ok_or(Error::UnknownScene(id.0))?;
+        let instant = gpu_scene.instant(instant_number(plan, vantage.scene));
+        let instant = instant.ok_or(Error::UnknownScene(id.0))?;
         let (gpu, pipelines) = (&self.gpu, &self.pipelines);
         let ambient_sh = light::ambient_sh(&vantage.lighting);
         let size = (vantage.width, vantage.height);
-        let base = vantage.base.and_then(|key| self.pictures.take(key));
+        // Vantages of two sessions may have shown the same.
+        let again = plan.vantages[number + 1..].iter().any(|v| v.base == vantage.base);
+        let base = vantage.base.and_then(|key| self.pictures.take(key, again));
         let read_depth = vantage.depth || base.is_none();
         let views = vantage.views.iter().enumerate();
         let drawn: Vec<Drawn> = views
@@ -299,7 +295,7 @@ impl Executor {
             .collect();
         let whole = base.is_none();
         let mut pending = Pending {
-            frame: empty_frame(plan, vantage, ambient_sh, drawn.len()),
+            frame: empty_frame(scene, vantage, ambient_sh, drawn.len()),
             shows: vantage.shows,
             picture: base.unwrap_or_else(|| Picture::new(size.0, size.1)),
             drawn,
@@ -312,7 +308,6 @@ impl Executor {
         };
         let drawn = &pending.drawn;
         let depth_bytes = (drawn.len() * pixels(&first.view) * 2) as u64;
-        let cell = (vantage.point / SHADOW_STEP_M).round().as_ivec3().to_array();
         let readback = gpu.guarded("drawing a vantage", || {
             let target = self
                 .targets
@@ -320,17 +315,18 @@ impl Executor {
                 .or_insert_with(|| Target::new(gpu, size.0, size.1));
             let kept = self
                 .vantages
-                .entry((vantage.vantage, id, cell))
+                .entry(vantage.key)
                 .or_insert_with(|| Vantage::new(gpu, pipelines));
             kept.last_used = self.submissions;
             let casters = Casters {
                 id,
                 prepared,
                 scene: gpu_scene,
+                instant,
                 world_from_nodes: &scene.world_from_nodes,
                 frame: &kept.group,
             };
-            let mut frame = frame_uniform(vantage, drawn, gpu_scene, &ambient_sh);
+            let mut frame = frame_uniform(vantage, drawn, instant, &ambient_sh);
             let l = &vantage.lighting;
             if l.sun != Vec3::ZERO {
                 let (near, far) = (&mut kept.shadow_near, &mut kept.shadow_far);
@@ -343,9 +339,9 @@ impl Executor {
             for (slot, d) in drawn.iter().enumerate() {
                 let planned = &vantage.views[d.number];
                 let parts = if whole { &planned.parts } else { &planned.changed_parts };
-                raster(pipelines, encoder, target, kept, prepared, gpu_scene, parts, (slot, d))?;
+                raster(pipelines, encoder, target, &casters, parts, (slot, d))?;
             }
-            shade(gpu, pipelines, encoder, target, kept, gpu_scene, drawn);
+            shade(gpu, pipelines, encoder, target, kept, instant, drawn);
             Ok(target.read_back(gpu, encoder, if read_depth { depth_bytes } else { 0 }))
         })?;
         pending.readback = Some(readback);
@@ -381,14 +377,17 @@ impl Vantage {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one private call")]
+/// How many instants of the same scene go before this one in the plan.
+fn instant_number(plan: &RenderPlan, at: usize) -> usize {
+    let scene = plan.scenes[at].scene;
+    plan.scenes[..at].iter().filter(|s| s.scene == scene).count()
+}
+
 fn raster(
     pipelines: &Pipelines,
     encoder: &mut CommandEncoder,
     target: &Target,
-    kept: &Vantage,
-    prepared: &Prepared,
-    scene: &GpuScene,
+    shown: &Casters<'_>,
     parts: &[u32],
     (slot, drawn): (usize, &Drawn),
 ) -> Result<()> {
@@ -416,18 +415,22 @@ fn raster(
         }),
         ..RenderPassDescriptor::default()
     });
-    pass.set_bind_group(0, &scene.group, &[]);
-    pass.set_bind_group(1, &kept.group, &[]);
-    pass.set_vertex_buffer(0, scene.vertices.slice(..));
-    pass.set_index_buffer(scene.indices.slice(..), wgpu::IndexFormat::Uint32);
+    pass.set_bind_group(0, &shown.instant.group, &[]);
+    pass.set_bind_group(1, shown.frame, &[]);
+    pass.set_vertex_buffer(0, shown.scene.vertices.slice(..));
+    pass.set_index_buffer(shown.scene.indices.slice(..), wgpu::IndexFormat::Uint32);
     let (origin, size) = (drawn.area.origin, drawn.area.size);
     pass.set_scissor_rect(origin.x, origin.y, size.x, size.y);
     let instance_slot = u32::try_from(slot).unwrap_or(0) << 16;
     for (index, pipeline) in pipelines.raster.iter().enumerate() {
         let mut bound = false;
         for &p in parts {
-            let part = prepared.parts.get(p as usize).ok_or(Error::UnknownScene(u32::MAX))?;
-            if raster_index(part.alpha_tested, part.double_sided, scene.mirrored[p as usize]) != index {
+            let part = shown
+                .prepared
+                .parts
+                .get(p as usize)
+                .ok_or(Error::UnknownScene(u32::MAX))?;
+            if raster_index(part.alpha_tested, part.double_sided, shown.instant.mirrored[p as usize]) != index {
                 continue;
             }
             if !bound {
@@ -448,7 +451,7 @@ fn shade(
     encoder: &mut CommandEncoder,
     target: &Target,
     kept: &Vantage,
-    scene: &GpuScene,
+    instant: &Instant,
     drawn: &[Drawn],
 ) {
     use wgpu::BindingResource::{Sampler, TextureView};
@@ -457,7 +460,7 @@ fn shade(
         timestamp_writes: None,
     });
     pass.set_pipeline(&pipelines.shade);
-    pass.set_bind_group(0, &scene.group, &[]);
+    pass.set_bind_group(0, &instant.group, &[]);
     pass.set_bind_group(1, &kept.group, &[]);
     for ((d, visibility), slot) in drawn.iter().zip(&target.visibility).zip(&pipelines.slots) {
         let resources = vec![
@@ -465,8 +468,8 @@ fn shade(
             TextureView(&kept.shadow_near.view),
             TextureView(&kept.shadow_far.view),
             Sampler(&pipelines.shadow_sampler),
-            scene.lamps.lamps.as_entire_binding(),
-            scene.lamps.cells.as_entire_binding(),
+            instant.lamps.lamps.as_entire_binding(),
+            instant.lamps.cells.as_entire_binding(),
             target.nv12.as_entire_binding(),
             target.depths.as_entire_binding(),
             slot.as_entire_binding(),
@@ -481,7 +484,7 @@ fn shade(
 fn frame_uniform(
     vantage: &VantagePlan,
     drawn: &[Drawn],
-    scene: &GpuScene,
+    instant: &Instant,
     ambient_sh: &[[f32; 3]; 9],
 ) -> layout::Frame {
     let l: &Lighting = &vantage.lighting;
@@ -507,16 +510,16 @@ fn frame_uniform(
     frame.emissive = l.emissive;
     frame.exposure = l.exposure;
     frame.haze_per_m = l.haze_per_m;
-    let grid = &scene.lamps.grid;
+    let grid = &instant.lamps.grid;
     frame.grid = Vec4::new(grid.x, grid.z, grid.cells_per_m, 0.0);
     frame.sizes = UVec4::new(grid.cells_x, grid.cells_z, vantage.width, vantage.height);
     frame
 }
 
-fn empty_frame(plan: &RenderPlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9], drawn_views: usize) -> Frame {
+fn empty_frame(scene: &ScenePlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9], drawn_views: usize) -> Frame {
     Frame {
-        vantage: vantage.vantage,
-        tour_time: plan.tour_time,
+        key: vantage.key,
+        time: scene.time,
         point: vantage.point,
         near: vantage.near,
         width: vantage.width,

@@ -13,13 +13,14 @@ const KEPT_BYTES: usize = 256 << 20;
 const KEPT_SUBMISSIONS: u64 = 1000;
 
 /// Colour and depth of all views of a vantage.
+#[derive(Clone)]
 pub(crate) struct Picture {
     pub(crate) nv12: Vec<u8>,
     /// View after view.
     pub(crate) depth: Vec<u16>,
 }
 
-/// Pictures by what they show, so that callers with equal vantage ids do not get each other's.
+/// Pictures by what they show: who looks at the same shares one.
 #[derive(Default)]
 pub(crate) struct Pictures {
     kept: Vec<Kept>,
@@ -89,9 +90,12 @@ impl Picture {
 }
 
 impl Pictures {
-    /// Takes a picture out; it comes back by [`Self::keep`], changed.
-    pub(crate) fn take(&mut self, shows: PictureKey) -> Option<Picture> {
+    /// Takes a picture out, or a copy when it is needed again; it comes back by [`Self::keep`], changed.
+    pub(crate) fn take(&mut self, shows: PictureKey, again: bool) -> Option<Picture> {
         let at = self.kept.iter().position(|k| k.shows == shows)?;
+        if again {
+            return Some(self.kept[at].picture.clone());
+        }
         Some(self.kept.swap_remove(at).picture)
     }
 
@@ -147,9 +151,10 @@ mod tests {
         for i in 0..80u64 {
             pictures.keep(PictureKey(i), Picture::new(1536, 1024), i);
         }
-        assert!(pictures.take(PictureKey(0)).is_none());
-        assert!(pictures.take(PictureKey(79)).is_some());
-        assert!(pictures.take(PictureKey(79)).is_none());
+        assert!(pictures.take(PictureKey(0), false).is_none());
+        assert!(pictures.take(PictureKey(79), true).is_some());
+        assert!(pictures.take(PictureKey(79), false).is_some());
+        assert!(pictures.take(PictureKey(79), false).is_none());
         let bytes: usize = pictures.kept.iter().map(|k| k.picture.bytes()).sum();
         assert!(bytes <= KEPT_BYTES && pictures.kept.len() > 30);
         pictures.keep(PictureKey(5), Picture::new(4, 2), 5000);

@@ -1,7 +1,6 @@
 //! Pipelines and the layouts of what they bind.
 
 use tongyou_shaders::Shader;
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu::{
     AddressMode, BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
     BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, BufferUsages, CompareFunction,
@@ -96,11 +95,8 @@ impl Pipelines {
             shadow: [None, Some("fs_shadow_alpha")].map(|f| shadow_pipeline(gpu, &shadow, &shadow_pipelines, f)),
             shade,
             slots: [0u32, 1, 2, 3, 4, 5].map(|slot| {
-                gpu.device.create_buffer_init(&BufferInitDescriptor {
-                    label: Some("slot"),
-                    contents: bytemuck::bytes_of(&[slot, 0, 0, 0]),
-                    usage: BufferUsages::UNIFORM,
-                })
+                let words = [slot, 0, 0, 0];
+                gpu.filled_buffer("slot", bytemuck::bytes_of(&words), BufferUsages::UNIFORM)
             }),
             scene_layout,
             frame_layout,

@@ -1,9 +1,8 @@
-//! A scene on the GPU: geometry, materials, images; transforms and lamps of the tick.
+//! A scene on the GPU: geometry, materials and images once; transforms and lamps for each instant that is shown.
 
 use bytemuck::cast_slice;
 use glam::Vec4;
 use tongyou_scene::{Alpha, Scene};
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu::{BindGroup, Buffer, BufferUsages};
 
 use super::device::Gpu;
@@ -19,14 +18,22 @@ use crate::{Error, Result};
 pub(crate) struct GpuScene {
     pub(crate) vertices: Buffer,
     pub(crate) indices: Buffer,
+    materials: Buffer,
+    textures: Textures,
+    /// One for each instant at which a submission shows the scene, kept for the next.
+    instants: Vec<Instant>,
+}
+
+/// What of a scene depends on time.
+pub(crate) struct Instant {
     pub(crate) group: BindGroup,
     pub(crate) lamps: Lamps,
     parts: Buffer,
-    /// Per part, whether its transform of this tick turns triangles inside out.
+    /// Per part, whether its transform turns triangles inside out.
     pub(crate) mirrored: Vec<bool>,
 }
 
-/// The lamps of the tick and their grid.
+/// Lamps and their grid.
 pub(crate) struct Lamps {
     pub(crate) lamps: Buffer,
     pub(crate) cells: Buffer,
@@ -35,14 +42,7 @@ pub(crate) struct Lamps {
 }
 
 impl GpuScene {
-    pub(crate) fn new(
-        gpu: &Gpu,
-        pipelines: &Pipelines,
-        scene: &Scene,
-        prepared: &Prepared,
-        geometry: &Geometry,
-        largest_image: u32,
-    ) -> Result<Self> {
+    pub(crate) fn new(gpu: &Gpu, scene: &Scene, geometry: &Geometry, largest_image: u32) -> Result<Self> {
         let limit = gpu.device.limits().max_storage_buffer_binding_size;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         for (what, bytes) in [
@@ -57,26 +57,56 @@ impl GpuScene {
         let materials = materials(scene, &textures);
         let vertices = buffer(gpu, "vertices", cast_slice(&geometry.vertices), BufferUsages::VERTEX);
         let indices = buffer(gpu, "indices", cast_slice(&geometry.indices), BufferUsages::INDEX);
-        let empty = vec![0; prepared.parts.len() * size_of::<Part>()];
-        let parts = buffer(gpu, "parts", &empty, BufferUsages::COPY_DST);
         let materials = buffer(gpu, "materials", cast_slice(&materials), BufferUsages::empty());
-        let group = pipelines.scene_group(gpu, &vertices, &indices, &parts, &materials, &textures);
-        let lamps = Lamps::new(gpu, Vec::new());
         Ok(Self {
             vertices,
             indices,
-            group,
-            lamps,
-            parts,
-            mirrored: Vec::new(),
+            materials,
+            textures,
+            instants: Vec::new(),
         })
     }
 
-    /// Uploads transforms and lamps of a tick.
-    pub(crate) fn update(&mut self, gpu: &Gpu, prepared: &Prepared, plan: &ScenePlan) -> Result<()> {
+    /// Uploads transforms and lamps of an instant; `number` tells the instants of one submission apart.
+    pub(crate) fn update(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        prepared: &Prepared,
+        plan: &ScenePlan,
+        number: usize,
+    ) -> Result<()> {
         if plan.world_from_nodes.len() != prepared.skeleton.nodes.len() {
             return Err(Error::UnknownScene(plan.scene.0));
         }
+        while self.instants.len() <= number {
+            let instant = self.new_instant(gpu, pipelines, prepared);
+            self.instants.push(instant);
+        }
+        self.instants[number].update(gpu, prepared, plan);
+        Ok(())
+    }
+
+    /// What was uploaded for this submission under `number`.
+    pub(crate) fn instant(&self, number: usize) -> Option<&Instant> {
+        self.instants.get(number)
+    }
+
+    fn new_instant(&self, gpu: &Gpu, pipelines: &Pipelines, prepared: &Prepared) -> Instant {
+        let empty = vec![0; prepared.parts.len() * size_of::<Part>()];
+        let parts = buffer(gpu, "parts", &empty, BufferUsages::empty());
+        let (vertices, indices) = (&self.vertices, &self.indices);
+        Instant {
+            group: pipelines.scene_group(gpu, vertices, indices, &parts, &self.materials, &self.textures),
+            lamps: Lamps::new(gpu, Vec::new()),
+            parts,
+            mirrored: Vec::new(),
+        }
+    }
+}
+
+impl Instant {
+    fn update(&mut self, gpu: &Gpu, prepared: &Prepared, plan: &ScenePlan) {
         self.mirrored.clear();
         let mut parts = Vec::with_capacity(prepared.parts.len());
         for part in &prepared.parts {
@@ -97,7 +127,6 @@ impl GpuScene {
         if self.lamps.held != plan.lamps {
             self.lamps = Lamps::new(gpu, plan.lamps.clone());
         }
-        Ok(())
     }
 }
 
@@ -116,11 +145,7 @@ impl Lamps {
 /// A storage buffer; never empty, since a binding may not be.
 fn buffer(gpu: &Gpu, label: &'static str, bytes: &[u8], usage: BufferUsages) -> Buffer {
     let contents = if bytes.is_empty() { &[0; 256] } else { bytes };
-    gpu.device.create_buffer_init(&BufferInitDescriptor {
-        label: Some(label),
-        contents,
-        usage: usage | BufferUsages::STORAGE,
-    })
+    gpu.filled_buffer(label, contents, usage | BufferUsages::STORAGE)
 }
 
 /// glTF's default material, then the scene's.

@@ -10,7 +10,7 @@ use wgpu::{
 use super::device::Gpu;
 use super::layout::ShadowView;
 use super::pipelines::{DEPTH, Pipelines, group};
-use super::scene::GpuScene;
+use super::scene::{GpuScene, Instant};
 use crate::cull::Aabb;
 use crate::prepare::Prepared;
 use crate::{Result, SceneId};
@@ -43,6 +43,7 @@ pub(crate) struct Casters<'a> {
     pub(crate) id: SceneId,
     pub(crate) prepared: &'a Prepared,
     pub(crate) scene: &'a GpuScene,
+    pub(crate) instant: &'a Instant,
     pub(crate) world_from_nodes: &'a [Mat4],
     /// The vantage's frame, which the pipeline layout wants.
     pub(crate) frame: &'a BindGroup,
@@ -170,7 +171,7 @@ impl ShadowMap {
             }),
             ..RenderPassDescriptor::default()
         });
-        pass.set_bind_group(0, &casters.scene.group, &[]);
+        pass.set_bind_group(0, &casters.instant.group, &[]);
         pass.set_bind_group(1, casters.frame, &[]);
         pass.set_bind_group(2, &self.group, &[]);
         pass.set_vertex_buffer(0, casters.scene.vertices.slice(..));

@@ -8,9 +8,9 @@
 )]
 
 use glam::{Quat, Vec2, Vec3};
-use tongyou_protocol::{TourTime, VantageId};
+use tongyou_protocol::TourTime;
 use tongyou_render::{
-    Config, Error, Executor, Frame, Memory, SceneId, VantageKind, VantageRequest, plan, rgb_from_nv12,
+    Config, Error, Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan, rgb_from_nv12,
 };
 use tongyou_scene::{Alpha, Image, Light, LightKind, Lighting, Material, Mesh, Node, Primitive, Scene};
 
@@ -28,20 +28,16 @@ pub fn executor() -> Option<Executor> {
 
 /// Draws one vantage afresh.
 pub fn draw(executor: &mut Executor, request: &VantageRequest) -> Frame {
-    let (plan, _) = plan(
-        executor.scenes(),
-        &Memory::default(),
-        TourTime(0),
-        std::slice::from_ref(request),
-    );
+    let (plan, _) = plan(executor.scenes(), &Memory::default(), std::slice::from_ref(request));
     assert!(plan.refused.is_empty(), "{:?}", plan.refused);
     executor.execute(&plan).unwrap().remove(0)
 }
 
 pub fn panorama(scene: SceneId, point: Vec3, lighting: Lighting) -> VantageRequest {
     VantageRequest {
-        vantage: VantageId(1),
+        key: VantageKey(1),
         scene,
+        time: TourTime(0),
         lighting,
         point,
         near: 0.2,
