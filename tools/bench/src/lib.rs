@@ -1,0 +1,13 @@
+//! What one more headset costs, how many a tour holds, how long a pose takes to a picture: against real servers over
+//! real QUIC, as JSON. Nothing is printed before what was received has been checked.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod content;
+pub mod faces;
+pub mod fanout;
+pub mod headsets;
+pub mod metrics;
+pub mod process;
+pub mod raw;
+pub mod stats;
+pub mod visitor;
