@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::shell::output;
 
 /// Which of our crates each crate may depend on.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("tongyou-protocol", &[]),
     ("tongyou-scene", &[]),
     ("tongyou-shaders", &[]),
@@ -48,6 +48,17 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "tongyou-transport",
         ],
     ),
+    (
+        "tongyou-bench",
+        &[
+            "tongyou-client",
+            "tongyou-media",
+            "tongyou-protocol",
+            "tongyou-scene",
+            "tongyou-stream",
+            "tongyou-transport",
+        ],
+    ),
     ("tongyou-import", &["tongyou-scene"]),
     (
         "tongyou-sights",
@@ -68,10 +79,12 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
             "tongyou-server",
             "tongyou-client",
             "tongyou-bot",
+            "tongyou-bench",
             "tongyou-tests",
         ],
     ),
-    ("quinn", &["tongyou-transport"]),
+    // The bench measures beside bare quinn.
+    ("quinn", &["tongyou-transport", "tongyou-bench"]),
     ("rapier3d", &["tongyou-session"]),
     ("openh264", &["tongyou-media"]),
 ];

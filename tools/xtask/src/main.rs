@@ -5,6 +5,7 @@
 )]
 
 mod assemble;
+mod bench;
 mod demo;
 mod dependencies;
 mod setup;
@@ -18,6 +19,8 @@ cargo xtask COMMAND
 
   demo [--port N]  install what is missing, build, and run a tour with a simulated guide and tourists
   test [--long]    install what is missing, then every check and test (--long: the slow ones too)
+  bench NAME [--quick] [--release]
+                   fanout, load or latency: figures as JSON on standard output, how it goes on standard error
   check            formatting, lints, dependency directions
   build            programs, scenes and the web page
   dist             one release binary of the server with the web page inside: target/dist/tongyou-server
@@ -32,6 +35,7 @@ fn main() -> Result<()> {
         ["demo", "--port", port] => demo::run(port.parse()?),
         ["test"] => test::run(false),
         ["test", "--long"] => test::run(true),
+        ["bench", name, more @ ..] => bench::run(name, more),
         ["check"] => test::check(),
         ["build"] => {
             let tools = setup::for_building()?;
