@@ -9,13 +9,15 @@ use tongyou_protocol::datagram::{self, Datagram};
 use tongyou_protocol::{HeadsetId, ServerTime};
 
 use crate::seating::Stand;
-use crate::session::{Context, Session, index};
-use crate::{Level, LinkId};
+use crate::session::{Context, Person, Session, index};
+use crate::{Config, Level, LinkId};
 
 /// How often an agreed change is said in datagrams, beside the control message.
 const COPIES: u8 = 3;
 /// From one of them to the next: losses come in bursts.
 const COPY_EVERY: Duration = Duration::from_millis(40);
+/// What the instant is ahead beside a round trip: time for the copies, and for jitter.
+const LEAD_MARGIN: Duration = Duration::from_millis(100);
 
 /// A stop change on its way.
 pub(crate) struct Change {
@@ -116,7 +118,7 @@ impl Session {
             if !enough && ctx.now < change.deadline {
                 return;
             }
-            let at = ctx.now + ctx.config.commit_lead;
+            let at = ctx.now + lead(ctx.config, self.people.values());
             change.commit_at = Some(at);
             let (commit, ready) = (change.commit(at), change.ready.len());
             ctx.out.send_all(self.links(), Body::Commit(commit));
@@ -182,4 +184,11 @@ impl Session {
             self.prepare(ctx, stop);
         }
     }
+}
+
+/// From the decision to the change, so that it reaches the slowest in time, however a packet fares.
+fn lead<'a>(config: &Config, people: impl Iterator<Item = &'a Person>) -> Duration {
+    let slowest = people.filter_map(|p| p.rtt).max();
+    let needed = slowest.map_or(Duration::ZERO, |rtt| rtt.saturating_add(LEAD_MARGIN));
+    needed.min(config.commit_lead_max).max(config.commit_lead)
 }

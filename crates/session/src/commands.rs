@@ -1,5 +1,7 @@
 //! What a headset that is in says.
 
+use std::time::Duration;
+
 use glam::Vec3;
 use tongyou_protocol::HeadsetId;
 use tongyou_protocol::control::{
@@ -9,9 +11,14 @@ use tongyou_protocol::datagram::Pose;
 use tongyou_scene::EYE_HEIGHT_M;
 
 use crate::change::Going;
-use crate::pose::Offence;
-use crate::session::{Context, Session, index};
+use crate::pose::{Offence, in_reach};
+use crate::session::{Context, Former, Session, index};
 use crate::{Level, Output};
+
+/// For so long a headset may not have heard that it was moved; two round trips where those take longer.
+const NEWS: Duration = Duration::from_secs(1);
+/// But not for longer than this.
+const NEWS_MAX: Duration = Duration::from_secs(4);
 
 impl Session {
     /// Takes a control message. `Err` tells the sender, and the log, why it was refused.
@@ -53,10 +60,18 @@ impl Session {
             ctx.counters.poses_stale += 1;
             return Ok(());
         }
-        let eye = place.seat + Vec3::Y * EYE_HEIGHT_M - self.origins[self.stand.stop];
+        let eye = eye_of(place.seat, self.origins[self.stand.stop]);
         match person.track.take(ctx.now, who, eye, pose) {
             Ok(true) => ctx.counters.poses += 1,
             Ok(false) => ctx.counters.poses_stale += 1,
+            // The headset has not heard yet that it was moved: the others see it where it stood last until it has.
+            Err(Offence::OutOfReach)
+                if person
+                    .former
+                    .is_some_and(|f| ctx.now < f.until && in_reach(f.eye, pose)) =>
+            {
+                ctx.counters.poses_stale += 1;
+            }
             Err(offence) => {
                 ctx.counters.poses_refused += 1;
                 return Err(offence);
@@ -90,10 +105,12 @@ impl Session {
             ));
         }
         let leads = self.leads(who);
+        let origin = self.origins[self.stand.stop];
         let Some(person) = self.people.get_mut(&who) else {
             return Ok(());
         };
-        if self.stand.place(who).is_none_or(|p| p.cell != cell) {
+        let before = self.stand.place(who).copied();
+        if before.is_none_or(|p| p.cell != cell) {
             if !person.moves.take(ctx.now) {
                 return Err("you move too often".to_owned());
             }
@@ -101,6 +118,11 @@ impl Session {
                 return Err("there is no free place at that cell".to_owned());
             }
             person.track.reset();
+            let until = ctx.now + person.rtt.map_or(NEWS, |rtt| (rtt * 2).clamp(NEWS, NEWS_MAX));
+            person.former = before.map(|p| Former {
+                eye: eye_of(p.seat, origin),
+                until,
+            });
             self.refresh_vantages();
             self.note_roster_change();
         }
@@ -150,6 +172,11 @@ impl Session {
             Body::End(false) | Body::TakeLead(_) => Err("the command asks for nothing".to_owned()),
         }
     }
+}
+
+/// Head of a person who stands at a seat, relative to the pose origin.
+fn eye_of(seat: Vec3, origin: Vec3) -> Vec3 {
+    seat + Vec3::Y * EYE_HEIGHT_M - origin
 }
 
 fn not_allowed(message: String) -> (RefusedReason, String) {

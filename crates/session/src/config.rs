@@ -31,8 +31,10 @@ pub struct Config {
     pub grant_lifetime: Duration,
     /// A session without people ends after this.
     pub empty_lifetime: Duration,
-    /// From the decision to change the stop to the change.
+    /// From the decision to change the stop to the change; longer where somebody's round trip is longer.
     pub commit_lead: Duration,
+    /// The longest that it is made for somebody's round trip.
+    pub commit_lead_max: Duration,
     /// Longest wait for headsets to get ready.
     pub prepare_timeout: Duration,
     /// Avatar batches a second to each listener.
@@ -58,6 +60,7 @@ impl Default for Config {
             grant_lifetime: Duration::from_secs(12 * 3600),
             empty_lifetime: Duration::from_secs(12 * 3600),
             commit_lead: Duration::from_millis(300),
+            commit_lead_max: Duration::from_millis(1500),
             prepare_timeout: Duration::from_secs(3),
             avatar_rate_hz: 30.0,
             byte_budget_per_s: 60_000,

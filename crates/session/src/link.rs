@@ -15,6 +15,8 @@ pub(crate) struct Link {
     pub(crate) address: IpAddr,
     pub(crate) connected_at: ServerTime,
     pub(crate) heard_at: ServerTime,
+    /// As the transport measured it last.
+    pub(crate) rtt: Option<Duration>,
     /// Once its hello was accepted.
     pub(crate) member: Option<(SessionKey, HeadsetId)>,
     /// A person taps a few times a second; a program in a loop does not stop the others.
@@ -39,6 +41,7 @@ impl Link {
             address,
             connected_at: now,
             heard_at: now,
+            rtt: None,
             member: None,
             control: Bucket::new(20.0, 60.0),
             datagrams: Bucket::new(300.0, 600.0),

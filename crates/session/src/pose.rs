@@ -76,7 +76,7 @@ impl Track {
         }
         let (at, time_100us) = sane_time(now, pose.body.time_100us);
         let head = pose.body.head.position;
-        if !head.is_finite() || head.distance(eye) > REACH_M {
+        if !in_reach(eye, pose) {
             return Err(Offence::OutOfReach);
         }
         let mut jump = pose.body.jump && self.jumps.take(now);
@@ -90,12 +90,12 @@ impl Track {
             // Nothing to interpolate from.
             jump = true;
         }
-        let in_reach = |hand: Option<Joint>| hand.filter(|h| h.position.distance(head) <= ARM_M);
+        let on_arm = |hand: Option<Joint>| hand.filter(|h| h.position.distance(head) <= ARM_M);
         let body = Body {
             time_100us,
             jump,
-            left: in_reach(pose.body.left),
-            right: in_reach(pose.body.right),
+            left: on_arm(pose.body.left),
+            right: on_arm(pose.body.right),
             ..pose.body
         };
         self.seq = Some(pose.seq);
@@ -108,6 +108,12 @@ impl Track {
         });
         Ok(true)
     }
+}
+
+/// Whether a head is where a wearer's can be. `eye` is the seat at eye height, relative to the pose origin.
+pub(crate) fn in_reach(eye: Vec3, pose: &Pose) -> bool {
+    let head = pose.body.head.position;
+    head.is_finite() && head.distance(eye) <= REACH_M
 }
 
 /// Bytes of an avatar batch that holds nobody yet; the last one is the count.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -180,6 +181,22 @@ impl Registry {
         }
     }
 
+    /// The transport's estimate of a link's round trip, about once a second: an instant that all shall keep is agreed
+    /// so far ahead that the slowest hears of it.
+    pub fn set_rtt(&mut self, now: ServerTime, link: LinkId, rtt: Duration) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        state.rtt = Some(rtt);
+        if let Some((key, who)) = state.member {
+            self.within(now, key, |session, _| {
+                if let Some(person) = session.people.get_mut(&who) {
+                    person.rtt = Some(rtt);
+                }
+            });
+        }
+    }
+
     /// Lets time pass: at the tick rate (72 Hz), at least 30 Hz; then drain [`Self::poll_output`].
     pub fn tick(&mut self, now: ServerTime) -> Vec<Tick> {
         self.close_silent_links(now);
@@ -244,21 +261,16 @@ impl Registry {
         who: HeadsetId,
         message: client_message::Body,
     ) {
-        let Some(session) = self.sessions.get_mut(&key) else {
-            return;
-        };
-        let mut ctx = Context {
-            now,
-            config: &self.config,
-            out: &mut self.out,
-            counters: &mut self.counters,
-        };
-        session.advance(&mut ctx);
-        let result = session.control(&mut ctx, who, message);
-        session.advance(&mut ctx);
-        session.send_roster(&mut ctx);
-        if let Err((reason, why)) = result {
-            session.log(&mut ctx, Level::Warn, &format!("headset {who}: {why}"));
+        let refused = self.within(now, key, |session, ctx| {
+            session.advance(ctx);
+            let result = session.control(ctx, who, message);
+            session.advance(ctx);
+            session.send_roster(ctx);
+            let (reason, why) = result.err()?;
+            session.log(ctx, Level::Warn, &format!("headset {who}: {why}"));
+            Some((reason, why))
+        });
+        if let Some((reason, why)) = refused.flatten() {
             self.counters.commands_refused += 1;
             self.out.notice(link, reason, &why);
         }
@@ -285,17 +297,11 @@ impl Registry {
     }
 
     fn pose(&mut self, now: ServerTime, link: LinkId, key: SessionKey, who: HeadsetId, pose: &Pose) {
-        let Some(session) = self.sessions.get_mut(&key) else {
-            return;
-        };
-        let mut ctx = Context {
-            now,
-            config: &self.config,
-            out: &mut self.out,
-            counters: &mut self.counters,
-        };
-        session.advance(&mut ctx);
-        match session.pose(&mut ctx, who, pose) {
+        let taken = self.within(now, key, |session, ctx| {
+            session.advance(ctx);
+            session.pose(ctx, who, pose)
+        });
+        match taken.unwrap_or(Ok(())) {
             Ok(()) => {}
             Err(Offence::OutOfReach) => {
                 let why = format!("a pose lies more than {REACH_M} m from its seat");
@@ -317,7 +323,7 @@ impl Registry {
 
     fn admit(&mut self, now: ServerTime, link: LinkId, hello: &Hello) -> Result<(), Refusal> {
         let refuse = |reason, why: &str| Err((reason, why.to_owned()));
-        let Some(address) = self.links.get(&link).map(|l| l.address) else {
+        let Some((address, rtt)) = self.links.get(&link).map(|l| (l.address, l.rtt)) else {
             return Ok(());
         };
         if hello.protocol_version != VERSION {
@@ -372,6 +378,7 @@ impl Registry {
                 simulated: hello.simulated,
                 ticket: &hello.resume_ticket,
                 may_guide_until,
+                rtt,
                 new_ticket: ResumeTicket(ticket),
             },
         )?;
@@ -420,18 +427,28 @@ impl Registry {
             return;
         };
         let Some((key, who)) = state.member else { return };
-        let Some(session) = self.sessions.get_mut(&key) else {
-            return;
-        };
+        self.within(now, key, |session, ctx| {
+            session.remove(ctx, who, for_good);
+            session.advance(ctx);
+            session.send_roster(ctx);
+        });
+    }
+
+    /// Does something in a session, if there is such a one.
+    fn within<R>(
+        &mut self,
+        now: ServerTime,
+        key: SessionKey,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let session = self.sessions.get_mut(&key)?;
         let mut ctx = Context {
             now,
             config: &self.config,
             out: &mut self.out,
             counters: &mut self.counters,
         };
-        session.remove(&mut ctx, who, for_good);
-        session.advance(&mut ctx);
-        session.send_roster(&mut ctx);
+        Some(act(session, &mut ctx))
     }
 
     fn close_silent_links(&mut self, now: ServerTime) {

@@ -75,8 +75,21 @@ pub(crate) struct Person {
     pub(crate) may_guide_until: Option<ServerTime>,
     pub(crate) track: Track,
     pub(crate) moves: Bucket,
+    /// Where the person stood before the last move.
+    pub(crate) former: Option<Former>,
+    /// Round trip of the link, as far as it is known.
+    pub(crate) rtt: Option<Duration>,
     /// In the relay.
     pub(crate) slot: usize,
+}
+
+/// A place that somebody has left without having heard of it yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Former {
+    /// Head of a person who stands there, relative to the pose origin.
+    pub(crate) eye: Vec3,
+    /// Poses from there are no offence until then.
+    pub(crate) until: ServerTime,
 }
 
 struct Away {
@@ -95,6 +108,8 @@ pub(crate) struct Admission<'a> {
     pub(crate) ticket: &'a [u8],
     /// The grant was checked and is good until then.
     pub(crate) may_guide_until: Option<ServerTime>,
+    /// Round trip of the link, as far as it is known.
+    pub(crate) rtt: Option<Duration>,
     /// For a new person.
     pub(crate) new_ticket: ResumeTicket,
 }
@@ -202,6 +217,8 @@ impl Session {
                 may_guide_until: None,
                 track: Track::new(),
                 moves: Bucket::new(2.0, 4.0),
+                former: None,
+                rtt: None,
                 slot: self.relay.join(),
             };
             (person, false)
@@ -211,6 +228,8 @@ impl Session {
         person.simulated = hello.simulated;
         person.may_guide_until = hello.may_guide_until.or(person.may_guide_until);
         person.track.reconnect();
+        person.former = None;
+        person.rtt = hello.rtt;
         self.people.insert(headset, person);
         if self.lease.holder == Some(headset) {
             self.lease.away_until = None;

@@ -440,6 +440,8 @@ fn comes_back_with_its_ticket() {
 #[test]
 fn bad_input_is_named_and_does_no_harm() {
     let mut headset = on_tour();
+    set_arrives(&mut headset, ms(3_900), 10, 1, 4);
+    events(&mut headset);
     headset.on_control(ms(4_000), b"\xff\xff");
     headset.on_datagram(ms(4_000), b"\x63");
     headset.on_datagram(ms(4_000), &[]);

@@ -343,3 +343,39 @@ fn an_agreed_change_is_said_in_three_datagrams_as_well() {
     server.wait(60);
     assert!(server.prepare(2).is_none_or(|p| p.epoch < 9));
 }
+
+#[test]
+fn the_instant_is_so_far_ahead_that_the_slowest_hears_of_it() {
+    for (rtts, lead_ms) in [
+        ([5, 10], 300),
+        ([5, 199], 300),
+        ([5, 400], 500),
+        ([900, 20], 1_000),
+        ([5, 9_000], 1_500),
+    ] {
+        let mut server = Server::new();
+        let code = server.session(9);
+        server.connect(1);
+        let rtt = |ms: u64| Duration::from_millis(ms);
+        // Known before the hello, and once more after it.
+        server.registry.set_rtt(server.now, LinkId(1), rtt(rtts[0]));
+        let guide_grant = server.registry.issue_grant(server.now, code).unwrap();
+        let hello = Hello {
+            guide_grant,
+            ..hello(code, "Guide")
+        };
+        server.say(1, Say::Hello(hello));
+        server.join(2, code);
+        server.registry.set_rtt(server.now, LinkId(2), rtt(rtts[1]));
+        server.registry.set_rtt(server.now, LinkId(77), rtt(1_400));
+        // Who is gone holds nobody up.
+        server.join(3, code);
+        server.registry.set_rtt(server.now, LinkId(3), rtt(1_300));
+        server.input(3, Input::Disconnected);
+        server.guide(1, 1, GoToStop(1));
+        ready(&mut server, 1, 2);
+        ready(&mut server, 2, 2);
+        let ahead = server.commit(1).unwrap().at_us - server.now.0;
+        assert_eq!(ahead, lead_ms * 1000, "{rtts:?}");
+    }
+}

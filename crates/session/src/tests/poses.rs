@@ -209,3 +209,51 @@ fn nothing_of_the_old_stop_is_shown_at_the_new_one() {
     assert_eq!(avatars.epoch, 2);
     assert!(avatars.people[0].1.jump, "nothing to interpolate from");
 }
+
+#[test]
+fn a_walker_who_has_not_heard_of_its_new_place_yet_commits_no_offence() {
+    for (rtt_ms, news_ms) in [(20, 1_000), (800, 1_600)] {
+        let mut server = Server::new();
+        let code = server.session(9);
+        server.join(1, code);
+        let walker = server.join(2, code);
+        server
+            .registry
+            .set_rtt(server.now, LinkId(2), Duration::from_millis(rtt_ms));
+        let before = walker.placement.unwrap();
+        let mut seq = 0;
+        let mut pose = |server: &mut Server, placement: &Placement, offset| {
+            seq += 1;
+            let pose = pose_at(&walker, placement, server.now, seq, offset);
+            server.send(2, &Datagram::Pose(pose));
+            server.tick();
+        };
+        pose(&mut server, &before, Vec3::ZERO);
+        let to = tongyou_protocol::control::MoveToCell { epoch: 1, cell: 1 };
+        server.say(2, client_message::Body::MoveToCell(to));
+        let after = server.placement(2).unwrap();
+        server.look_away();
+        let moved_at = server.now;
+        while server.now.micros_since(moved_at) < (news_ms - 20) * 1000 {
+            pose(&mut server, &before, Vec3::X * 0.2);
+        }
+        assert_eq!(server.registry.counters().poses_refused, 0);
+        assert!(
+            server.avatars(1).is_empty(),
+            "nobody sees it at its new place before it is there"
+        );
+        // Neither here nor there is an offence, and so is the old place after a while.
+        pose(&mut server, &before, Vec3::Y * 3.5);
+        assert_eq!(server.registry.counters().poses_refused, 1);
+        server.tick();
+        server.tick();
+        pose(&mut server, &before, Vec3::ZERO);
+        assert_eq!(server.registry.counters().poses_refused, 2);
+        assert_eq!(server.notices(2), [RefusedReason::RefusedNotAllowed]);
+        pose(&mut server, &after, Vec3::ZERO);
+        (0..4).for_each(|_| server.tick());
+        let seen = server.avatars(1);
+        assert_eq!(seen.len(), 1);
+        assert!(seen[0].1.jump, "it does not fly across the square");
+    }
+}
