@@ -84,6 +84,7 @@ export class Page {
     }
     byId("language", HTMLButtonElement).lang = currentLanguage() === "zh" ? "en" : "zh-CN";
     this.#canvas.setAttribute("aria-label", say("look"));
+    this.#hud.setAttribute("aria-label", say("title"));
     document.dispatchEvent(new Event("tongyou-language"));
   }
 

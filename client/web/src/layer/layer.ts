@@ -33,8 +33,8 @@ export class Layer {
   readonly object = new three.Group();
   /** `vantageKey` of what it shows. */
   readonly key: number;
-  /** It has never been drawn. */
-  isFresh = true;
+  /** Faces that have been drawn before the layer is on show. */
+  rehearsed = 0;
   #tag: Tag | null = null;
   readonly #renderer: three.WebGLRenderer;
   readonly #faces: FaceObjects[];
@@ -109,6 +109,12 @@ export class Layer {
       const visible = axis.angleTo(forward) < halfAngle + HALF_DIAGONAL_OF_FACE + CULL_SLACK;
       for (const part of PARTS) meshes[part].visible = visible;
     }
+  }
+
+  showOnly(face: number): void {
+    this.#faces.forEach(({ meshes }, index) => {
+      for (const part of PARTS) meshes[part].visible = index === face;
+    });
   }
 
   /** The pixels whose noise is within `from..to` are drawn. */

@@ -1,6 +1,7 @@
 // The layers on stage: the one on show, the one before it while they cross-fade, and those being prepared.
 import * as three from "three";
 import { Layer } from "../layer/layer";
+import { FACE_COUNT } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
@@ -96,9 +97,9 @@ export class Layers {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
       const tag = layer.work(UPLOAD_BUDGET_MS);
-      if (!tag) continue;
-      if (layer !== this.#shown && layer.isFresh) this.#rehearse(layer);
-      became.push({ key, tag });
+      const waits = layer !== this.#shown && layer.tag !== null && layer.rehearsed < FACE_COUNT;
+      if (waits) this.#rehearse(layer);
+      if (layer.tag && (waits ? layer.rehearsed === FACE_COUNT : tag)) became.push({ key, tag: layer.tag });
     }
     const shown = this.#shown;
     if (!shown?.tag) return became;
@@ -120,8 +121,8 @@ export class Layers {
   }
 
   /**
-   * Draws a layer that waits for its moment, with a view that ends before anything is in it: buffers reach the GPU and
-   * shaders are compiled now, not in the frame in which all are to see it.
+   * Draws one face of a layer that waits for its moment, with a view that ends before anything is in it: buffers reach
+   * the GPU and shaders are compiled now, a face in each frame, not in the frame in which all are to see it.
    */
   #rehearse(layer: Layer): void {
     const renderer = this.#renderer;
@@ -131,13 +132,13 @@ export class Layers {
     renderer.xr.enabled = false;
     NOTHING.position.set(...(layer.tag?.point ?? [0, 0, 0]));
     layer.object.visible = true;
-    layer.cull(UP, Math.PI);
+    layer.showOnly(layer.rehearsed);
     for (const share of [FULL, HALF]) {
       layer.share = share;
       renderer.render(layer.object, NOTHING);
     }
     layer.object.visible = false;
-    layer.isFresh = false;
+    layer.rehearsed += 1;
     renderer.autoClear = autoClear;
     renderer.xr.enabled = xr;
   }

@@ -4,7 +4,7 @@
 /** The server lets a headset whose connection broke come back for this long (`session::Config::resume_within`). */
 export const RESUME_WITHIN_MS = 600_000;
 /** How long a page that is just being replaced may still hold its ticket. */
-const CLAIM_MS = 400;
+const CLAIM_MS = 1500;
 const PLACE = "tongyou.place";
 
 export interface Place {

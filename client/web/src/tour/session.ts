@@ -310,6 +310,7 @@ export class Session {
           if (missing) this.#place(body.value.placement, "stop");
           break;
         }
+        if (this.#commit && body.value.epoch < this.#commit.commit.epoch) break;
         this.prepared = { epoch: body.value.epoch, stop: body.value.stop, placement: body.value.placement };
         this.#events.changed();
         break;

@@ -9,10 +9,12 @@ export class Console {
   readonly #live: Live;
   readonly #code = make("p", { class: "big-code" });
   readonly #address = make("p", { class: "address" });
-  readonly #qr = make("img", { class: "qr", alt: "QR" });
+  readonly #qr = make("img", { class: "qr" });
   readonly #share = make("p", { class: "share" });
   readonly #stops = make("ol", { class: "stops" });
   readonly #stopsTitle = make("h2");
+  readonly #clock = make("p", { class: "clock" });
+  readonly #fold: HTMLButtonElement;
   readonly #previous: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
   readonly #lead: HTMLButtonElement;
@@ -26,6 +28,10 @@ export class Console {
     this.#live = live;
     const button = (kind: string, onclick: () => void): HTMLButtonElement =>
       make("button", { type: "button", class: kind, onclick });
+    this.#fold = button("quiet round fold", () => {
+      this.element.classList.toggle("folded");
+      this.update();
+    });
     this.#previous = button("", () => this.go(-1));
     this.#next = button("primary", () => this.go(1));
     this.#lead = button("primary", () => live.session.takeLead());
@@ -44,13 +50,16 @@ export class Console {
     this.element = make(
       "aside",
       { class: "panel guide-panel" },
-      make("div", { class: "invite" }, make("div", {}, this.#share, this.#code, this.#address), this.#qr),
-      this.#stopsTitle,
-      this.#stops,
+      make("div", { class: "invite" }, make("div", {}, this.#share, this.#code, this.#address), this.#qr, this.#fold),
+      make("div", { class: "foldable" }, this.#stopsTitle, this.#stops),
       make("div", { class: "row" }, this.#previous, this.#next),
-      make("div", { class: "row" }, this.#lead, this.#end),
+      make("div", { class: "row foldable" }, this.#lead, this.#end),
+      this.#clock,
       this.#sure,
     );
+    // On a phone the sight comes first.
+    this.element.classList.toggle("folded", innerWidth < 720);
+    setInterval(() => this.#showClock(), 1000);
     document.addEventListener("keydown", (e) => {
       if (e.target instanceof HTMLInputElement || this.#sure.open || !live.session.leads) return;
       if (e.key === "n" || e.key === "N" || e.key === "]") this.go(1);
@@ -71,8 +80,24 @@ export class Console {
     if (session.leads && to >= 0 && to < (session.tour?.stops.length ?? 0)) session.goToStop(to);
   }
 
+  /** How well this page knows the server's time, and how far off it showed the last change. */
+  #showClock(): void {
+    const { session } = this.#live;
+    const { clock } = session.connection;
+    if (!clock || session.state !== "joined") return;
+    const ms = (us: number): string => (us / 1000).toFixed(1);
+    const change = session.changes.at(-1);
+    const off = change?.presentedUs ? ` · ${say("lastChange")} ${ms(change.presentedUs - change.atUs)} ms` : "";
+    setText(this.#clock, `${say("clockError")} ± ${ms(clock.errorUs)} ms${off}`);
+  }
+
   update(): void {
     const { session } = this.#live;
+    const folded = this.element.classList.contains("folded");
+    setText(this.#fold, folded ? "▴" : "▾");
+    this.#fold.setAttribute("aria-expanded", String(!folded));
+    this.#fold.setAttribute("aria-label", say(folded ? "openPanel" : "closePanel"));
+    this.#qr.alt = say("qr");
     const stops = session.tour?.stops ?? [];
     const now = session.current?.stop ?? 0;
     setText(this.#share, say("share"));

@@ -2,10 +2,14 @@
 import { type Person, Role } from "../gen/control_pb";
 import type { Live } from "../tour/live";
 import { byId, make, setText } from "./dom";
-import { choose, say } from "./words";
+import { choose, currentLanguage, say } from "./words";
 
 const CARD_MS = 7000;
 const NOTICE_MS = 6000;
+/** The keys are shown this long; then a button brings them back. */
+const HELP_MS = 14_000;
+/** Narrower than this the list of people begins folded. */
+const NARROW_PX = 720;
 
 export class Hud {
   readonly element: HTMLElement;
@@ -22,21 +26,24 @@ export class Hud {
   readonly #people = make("ul", { class: "people" });
   readonly #peopleTitle = make("h2");
   readonly #help = make("p", { class: "help", id: "help" });
+  readonly #helpButton = make("button", { type: "button", class: "quiet round", "aria-controls": "help" }, "?");
+  #helped = false;
   #cardTimer: ReturnType<typeof setTimeout> | undefined;
   #wasReconnecting = false;
 
   constructor(element: HTMLElement, live: Live) {
     this.element = element;
     this.#live = live;
-    const crowd = make("section", { class: "panel crowd" }, this.#peopleTitle, this.#people);
+    const crowd = make("details", { class: "panel crowd" }, make("summary", {}, this.#peopleTitle), this.#people);
+    crowd.open = innerWidth >= NARROW_PX;
+    this.#helpButton.addEventListener("click", () => this.#showHelp(this.#help.classList.contains("away")));
+    this.actions.append(this.#helpButton);
     this.#more.addEventListener("click", () => this.#expand(!this.#captionBox.classList.contains("all")));
     element.replaceChildren(
-      this.#status,
-      this.#card,
-      make("div", { class: "bottom" }, this.#captionBox, this.#notice, this.#help),
       crowd,
       this.actions,
-      this.#toasts,
+      make("div", { class: "news" }, this.#status, this.#toasts),
+      make("div", { class: "bottom" }, this.#card, this.#captionBox, this.#notice, this.#help),
     );
   }
 
@@ -45,6 +52,11 @@ export class Hud {
     this.#captionBox.classList.toggle("all", all);
     this.#more.setAttribute("aria-expanded", String(all));
     setText(this.#more, say(all ? "less" : "more"));
+  }
+
+  #showHelp(on: boolean): void {
+    this.#help.classList.toggle("away", !on);
+    this.#helpButton.setAttribute("aria-expanded", String(on));
   }
 
   stopChanged(): void {
@@ -71,7 +83,15 @@ export class Hud {
     this.#more.hidden = !all && this.#caption.scrollHeight <= this.#caption.clientHeight + 2;
     setText(this.#notice, choose(session.tour?.notice));
     this.#notice.hidden = !this.#notice.textContent;
-    setText(this.#help, session.leads ? `${say("help")} · ${say("helpGuide")}` : say("help"));
+    this.#helpButton.setAttribute("aria-label", say("keys"));
+    if (session.state === "joined" && !this.#helped) {
+      this.#helped = true;
+      this.#showHelp(true);
+      setTimeout(() => this.#showHelp(false), HELP_MS);
+    }
+    const help = matchMedia("(pointer: coarse)").matches ? [say("helpTouch")] : [say("help")];
+    if (session.leads && help[0] === say("help")) help.push(say("helpGuide"));
+    setText(this.#help, help.join(" · "));
     setText(this.#status, this.#statusText());
     this.#status.hidden = !this.#status.textContent;
     if (this.#live.waiting) this.#showCard();
@@ -101,10 +121,11 @@ export class Hud {
     if (!stop || !session.current) return;
     const number = `${session.current.stop + 1} / ${session.tour?.stops.length ?? 1}`;
     const other = choose({ zh: stop.title?.en ?? "", en: stop.title?.zh ?? "" });
+    const otherTag = currentLanguage() === "zh" ? "en" : "zh-CN";
     this.#card.replaceChildren(
       make("p", { class: "number" }, number),
       make("p", { class: "name" }, choose(stop.title)),
-      make("p", { class: "other" }, other === choose(stop.title) ? "" : other),
+      make("p", { class: "other", lang: otherTag }, other === choose(stop.title) ? "" : other),
     );
     this.#card.classList.add("shown");
     clearTimeout(this.#cardTimer);

@@ -57,6 +57,8 @@ const WORDS = {
     "拖动转头 · WASD 挪动 · 点地上的光圈走过去 · 数字键换位置 · R 回正",
     "Drag to look · WASD to lean · click a ring to walk there · number keys change place · R to recentre",
   ],
+  helpTouch: ["拖动转头 · 点地上的光圈走过去", "Drag to look · tap a ring to walk there"],
+  keys: ["操作方法", "How to move"],
   helpGuide: ["按住鼠标右键或空格指给大家看", "Hold the right mouse button or the space bar to point"],
   look: ["全景画面：拖动或用方向键转头", "Panorama: drag or use the arrow keys to look around"],
   stops: ["站点", "Stops"],

@@ -116,8 +116,13 @@ const events: LinkEvents = {
     guarded(() => {
       const datagram = readDatagram(bytes);
       if (datagram.kind === "avatars") post({ kind: "avatars", avatars: datagram, atUs });
-      else if (datagram.kind === "commit" || datagram.kind === "still") post(datagram);
-      else if (datagram.kind === "pong" && clock.onPong(atUs, datagram) && clock.line) {
+      else if (datagram.kind === "commit") post(datagram);
+      else if (datagram.kind === "still") {
+        // Also of what no frame has come yet; but never in the place of another.
+        const key = vantageKey(datagram);
+        if (vantages.length < MAX_VANTAGES || vantages.some((v) => v.key === key)) vantage(key).still(datagram.set);
+        post(datagram);
+      } else if (datagram.kind === "pong" && clock.onPong(atUs, datagram) && clock.line) {
         post({ kind: "clock", line: clock.line, rttUs: clock.rttUs, errorUs: clock.errorUs });
       }
     });

@@ -35,6 +35,8 @@ export class Vantage {
   #unpaired: { header: Header; picture: Picture } | null = null;
   /** The newest set that was handed over: replays do not go back in time. */
   #newest = -1;
+  #lacking = 0;
+  #missed = 0;
   #closed = false;
 
   constructor(key: number, events: VantageEvents) {
@@ -60,8 +62,21 @@ export class Vantage {
     return this.#restarts;
   }
 
+  /**
+   * The server says that nothing moves since this set. Heard twice while there is an older one and nothing is on its
+   * way through the decoder, the last frames of the group are lost: that counts as missed, and brings the group again.
+   */
+  still(set: number): void {
+    this.#lacking = set > this.#newest && this.decodeQueue === 0 && !this.#copying ? this.#lacking + 1 : 0;
+    if (this.#lacking < 2) return;
+    this.#lacking = 0;
+    this.#missed += 1;
+  }
+
   takeMissed(): number {
-    return this.#queue.takeMissed();
+    const missed = this.#missed;
+    this.#missed = 0;
+    return missed + this.#queue.takeMissed();
   }
 
   close(): void {
