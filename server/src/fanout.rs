@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tongyou_protocol::datagram::Feedback;
+use tongyou_protocol::datagram::{Datagram, Feedback};
 use tongyou_protocol::{ServerTime, VantageId};
 use tongyou_session::{LinkId, SessionKey, Tick};
 use tongyou_stream::adapt::{self, Controller, Quality};
@@ -18,6 +19,9 @@ pub(crate) type Key = (SessionKey, VantageId);
 
 /// The links by number.
 pub(crate) type Links = BTreeMap<LinkId, Arc<dyn Link>>;
+
+/// While no frame is sent of a vantage its subscribers are told this often that it stands still.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// All vantages and their subscribers.
 pub(crate) struct Fanout {
@@ -35,6 +39,8 @@ struct Vantage {
     cache: GroupCache,
     senders: BTreeMap<LinkId, Sender>,
     controller: Controller,
+    /// When its subscribers were last offered a frame, or told that it stands still.
+    heard_at: ServerTime,
 }
 
 impl Fanout {
@@ -60,7 +66,10 @@ impl Fanout {
             })
             .collect();
         for (key, viewers) in &wanted {
-            let mut vantage = self.vantages.remove(key).unwrap_or_else(|| self.new_vantage(key.0));
+            let mut vantage = self
+                .vantages
+                .remove(key)
+                .unwrap_or_else(|| self.new_vantage(now, key.0));
             vantage.senders.retain(|link, _| viewers.contains(link));
             for link in *viewers {
                 vantage.senders.entry(*link).or_insert_with(|| {
@@ -83,7 +92,7 @@ impl Fanout {
     }
 
     /// A vantage that starts at the quality which the session's people have now.
-    fn new_vantage(&self, session: SessionKey) -> Vantage {
+    fn new_vantage(&self, now: ServerTime, session: SessionKey) -> Vantage {
         let known = self
             .vantages
             .iter()
@@ -92,6 +101,7 @@ impl Fanout {
         let start_bps = known.map(|q| q.bitrate_bps).min().unwrap_or(self.adapt.start_bps);
         Vantage {
             cache: GroupCache::default(),
+            heard_at: now,
             senders: BTreeMap::new(),
             controller: Controller::new(adapt::Config {
                 start_bps,
@@ -105,6 +115,7 @@ impl Fanout {
         let Some(vantage) = self.vantages.get_mut(&key) else {
             return;
         };
+        vantage.heard_at = now;
         for frame in frames {
             vantage.cache.push(frame.clone());
             for sender in vantage.senders.values_mut() {
@@ -156,8 +167,10 @@ impl Fanout {
                 let Some(handle) = links.get(link) else { continue };
                 if sender.needs_group(now) {
                     sender.subscribe(now, &vantage.cache);
-                    // In a still scene no new group would come by itself.
-                    self.stale.insert(*key);
+                    if !vantage.cache.is_complete() {
+                        // In a still scene no new group would come by itself.
+                        self.stale.insert(*key);
+                    }
                 }
                 while let Some(next) = sender.poll(now) {
                     let id = self.next_frame;
@@ -185,6 +198,25 @@ impl Fanout {
         }
     }
 
+    /// Tells the subscribers of vantages in which nothing moves that all is well. Call it only while the renderer works:
+    /// a picture that stands because nobody draws is not still.
+    pub(crate) fn heartbeat(&mut self, now: ServerTime, links: &Links) {
+        for vantage in self.vantages.values_mut() {
+            if now.saturating_since(vantage.heard_at) < HEARTBEAT {
+                continue;
+            }
+            let Some(still) = vantage.cache.still() else { continue };
+            vantage.heard_at = now;
+            let bytes = Datagram::Still(still).to_bytes();
+            for handle in vantage.senders.keys().filter_map(|link| links.get(link)) {
+                // It may be lost like any other; the next comes in a second.
+                if handle.send_datagram(bytes.clone()).is_ok() {
+                    self.metrics.datagram_sent(bytes.len());
+                }
+            }
+        }
+    }
+
     /// The vantages that must be drawn anew although nothing moves in them, since the last call.
     pub(crate) fn take_stale(&mut self) -> BTreeSet<Key> {
         std::mem::take(&mut self.stale)
@@ -199,3 +231,6 @@ impl Fanout {
         self.vantages.iter_mut().map(|(key, v)| (*key, quality(v))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

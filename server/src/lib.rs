@@ -19,6 +19,8 @@ mod render;
 mod server;
 mod slot;
 mod stamps;
+#[cfg(test)]
+mod testing;
 mod tick;
 
 pub use config::{Config, Options};

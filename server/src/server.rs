@@ -243,6 +243,7 @@ pub fn guide_link(config: &Config) -> anyhow::Result<String> {
     ))
 }
 
+#[expect(clippy::too_many_arguments, reason = "one private call")]
 async fn start_threads(
     config: &Config,
     clock: Clock,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
+use tongyou_protocol::ServerTime;
 use tongyou_session::{Input, Level, LinkId, Output, Registry};
 use tongyou_transport::Event as LinkEvent;
 use tracing::{debug, info, warn};
@@ -19,6 +20,10 @@ use crate::stamps;
 
 /// Ticks a second: the display rate of a common headset.
 const TICK_HZ: f64 = 72.0;
+/// A renderer that has not carried out a wish for so long does not work.
+const RENDERER_SILENT: Duration = Duration::from_secs(3);
+/// How often the sessions are told how long the paths to their headsets are.
+const ASK_PATHS: Duration = Duration::from_secs(1);
 /// How long a link has to flush its last control messages before it is closed.
 const CLOSE_GRACE: Duration = Duration::from_millis(300);
 
@@ -32,11 +37,13 @@ pub(crate) struct Tick {
     pub(crate) capacity: u16,
     links: Links,
     closing: BTreeMap<LinkId, Closing>,
+    /// When the paths were last asked how long they are.
+    asked_at: ServerTime,
 }
 
 /// A link that is closed once its last messages had time to leave.
 struct Closing {
-    at: tongyou_protocol::ServerTime,
+    at: ServerTime,
     code: u32,
     reason: String,
 }
@@ -59,6 +66,7 @@ impl Tick {
             capacity,
             links: BTreeMap::new(),
             closing: BTreeMap::new(),
+            asked_at: clock.now(),
         }
     }
 
@@ -91,10 +99,19 @@ impl Tick {
 
     fn tick(&mut self) {
         let now = self.clock.now();
+        if now.saturating_since(self.asked_at) >= ASK_PATHS {
+            self.asked_at = now;
+            for (link, handle) in &self.links {
+                self.registry.set_rtt(now, *link, handle.stats().rtt);
+            }
+        }
         let ticks = self.registry.tick(now);
         self.drain();
         self.fanout.sync(now, &ticks);
         self.fanout.send(now, &self.links);
+        if self.renderer_works(now) {
+            self.fanout.heartbeat(now, &self.links);
+        }
         let quality = self.fanout.quality(now);
         let stale = self.fanout.take_stale();
         self.slot.put(Wanted {
@@ -106,6 +123,11 @@ impl Tick {
         while let Some((link, _)) = self.closing.iter().find(|(_, c)| c.at <= now).map(|(l, c)| (*l, c.at)) {
             self.close_now(link);
         }
+    }
+
+    fn renderer_works(&self, now: ServerTime) -> bool {
+        let last = self.slot.last_carried_out();
+        last.is_some_and(|last| now.saturating_since(last) < RENDERER_SILENT)
     }
 
     fn handle(&mut self, event: Event) {
