@@ -36,7 +36,7 @@ pub async fn least_moving(connect: Connect, code: String) -> Result<usize> {
     };
     let mut looking = Looking(Arc::clone(&eye));
     let task = tokio::spawn(async move { net::run(options, &mut looking, stopped).await });
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let lock = || eye.lock().unwrap_or_else(PoisonError::into_inner);
     while lock().compared.len() < SETS && lock().trouble.is_none() && !task.is_finished() {
         ensure!(tokio::time::Instant::now() < deadline, "no pictures in time");

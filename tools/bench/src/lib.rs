@@ -3,9 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod content;
+pub mod crowd;
 pub mod faces;
 pub mod fanout;
 pub mod headsets;
+pub mod load;
 pub mod metrics;
 pub mod process;
 pub mod raw;

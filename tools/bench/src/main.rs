@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use tongyou_bench::{fanout, headsets, raw};
+use tongyou_bench::{crowd, fanout, headsets, load, raw};
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
@@ -25,6 +25,15 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// The largest number of headsets with poses at 72 Hz at which the tick is in time
+    Load {
+        /// One small number only, to see that it works
+        #[arg(long)]
+        quick: bool,
+    },
+    /// A worker of `load`: headsets that move
+    #[command(hide = true)]
+    Crowd(Target),
     /// A worker of `fanout`: headsets that stand still
     #[command(hide = true)]
     Headsets(Target),
@@ -76,6 +85,15 @@ async fn main() -> Result<()> {
             );
             finish(&report, if quick { Vec::new() } else { report.shortfalls(&options) })
         }
+        Command::Load { quick } => {
+            let options = if quick {
+                load::Options::quick()
+            } else {
+                load::Options::full()
+            };
+            finish(&load::run(&options).await?, Vec::new())
+        }
+        Command::Crowd(target) => crowd::work(target.server, target.trust()?, target.code).await,
         Command::Headsets(target) => headsets::work(target.server, target.trust()?, target.code).await,
         Command::RawSend => raw::send().await,
         Command::RawReceive { server, certificate } => raw::receive(server, &certificate).await,
