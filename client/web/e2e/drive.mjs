@@ -55,6 +55,7 @@ export async function frames(page, count) {
 
 /** Takes one step; `extra` has the step kinds that only one driver knows. */
 export async function step(page, s, results, extra = {}) {
+  for (const [name, run] of Object.entries(extra)) if (s[name] !== undefined) return (await run(s[name], s)) ?? null;
   if (s.wait !== undefined) await page.waitForTimeout(s.wait);
   else if (s.waitFor) await waitUntil(page, s.waitFor, s.timeoutMs ?? 20_000);
   else if (s.view) {
@@ -81,10 +82,7 @@ export async function step(page, s, results, extra = {}) {
   else if (s.reload) {
     await page.reload();
     await waitForSet(page, s.timeoutMs ?? 30_000);
-  } else {
-    for (const [name, run] of Object.entries(extra)) if (s[name] !== undefined) return run(s[name], s);
-    throw new Error(`unknown step ${JSON.stringify(s)}`);
-  }
+  } else throw new Error(`unknown step ${JSON.stringify(s)}`);
   return null;
 }
 
@@ -128,5 +126,19 @@ export async function join(page, args) {
   const began = Date.now();
   await page.click("#go");
   await waitForSet(page, args.timeoutMs ?? 30_000);
+  return Date.now() - began;
+}
+
+/** Signs in, starts a session or takes one over, and waits until it is led. */
+export async function leadTour(page, args) {
+  if (args.login) await page.goto(args.login);
+  await page.goto(addressOf(args.url ?? new URL("/guide", args.login).href, args.clock));
+  if (args.name) await page.fill("#name", args.name);
+  const button = args.lead ? `[data-code="${args.lead}"]` : `[data-tour="${args.start}"]`;
+  await page.waitForSelector(button, { timeout: args.timeoutMs ?? 30_000 });
+  const began = Date.now();
+  await page.click(button);
+  await waitForSet(page, args.timeoutMs ?? 30_000);
+  await page.waitForFunction(() => window.tongyou.leads, null, { timeout: 10_000 });
   return Date.now() - began;
 }

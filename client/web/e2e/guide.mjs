@@ -7,22 +7,13 @@
 // and interactive as in flat.mjs. More steps: {"next": true} and {"previous": true} press the buttons and wait for the
 // change, {"end": true} ends the session. Prints also {"code", "joinedMs"}.
 import { listen, main, withBrowser } from "./browser.mjs";
-import { addressOf, drive, dump, waitForSet } from "./drive.mjs";
+import { drive, dump, leadTour } from "./drive.mjs";
 
 await main((args, messages) =>
   withBrowser(args, async (context) => {
     const page = await context.newPage();
     listen(page, messages);
-    if (args.login) await page.goto(args.login);
-    await page.goto(addressOf(args.url ?? new URL("/guide", args.login).href, args.clock));
-    if (args.name) await page.fill("#name", args.name);
-    const button = args.lead ? `[data-code="${args.lead}"]` : `[data-tour="${args.start}"]`;
-    await page.waitForSelector(button, { timeout: args.timeoutMs ?? 30_000 });
-    const began = Date.now();
-    await page.click(button);
-    await waitForSet(page, args.timeoutMs ?? 30_000);
-    await page.waitForFunction(() => window.tongyou.leads, null, { timeout: 10_000 });
-    const joinedMs = Date.now() - began;
+    const joinedMs = await leadTour(page, args);
     const { code } = await dump(page);
     const go = async (label) => {
       const before = await page.evaluate(() => window.tongyou.epoch);

@@ -53,6 +53,11 @@ export interface Diagnostics {
   /** Stop changes since the page was opened. */
   readonly changes: readonly Change[];
   readonly inXr: boolean;
+  /** Where one can walk to: the middle of each ring on the floor, stop-local metres. */
+  readonly rings: readonly { cell: number; at: readonly number[] }[];
+  /** A headset's room in the world, and where its wearer is about to go. */
+  readonly room: { position: readonly number[]; quaternion: readonly number[] } | null;
+  readonly aim: { hand: "left" | "right"; cell: number | null } | null;
   /** What went wrong without ending the tour, newest last. */
   readonly troubles: readonly string[];
   /** Keeps sets from the stage, to measure that presenting does not depend on them. */
@@ -168,6 +173,16 @@ export function exposeDiagnostics(live: Live): void {
     },
     get inXr() {
       return stage.inXr;
+    },
+    get rings() {
+      return live.rings.visible.map(({ cell, at }) => ({ cell, at: at.toArray() }));
+    },
+    get room() {
+      const { position, quaternion } = stage.rig;
+      return stage.inXr ? { position: position.toArray(), quaternion: quaternion.toArray() } : null;
+    },
+    get aim() {
+      return live.extension?.aim ?? null;
     },
     get troubles() {
       return session.connection.troubles.slice();

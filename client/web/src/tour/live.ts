@@ -32,6 +32,8 @@ export interface Worn {
 
 /** The headset's side of a frame. */
 export interface Extension {
+  /** The hand that chooses a place to go to, and the place that it has found. */
+  readonly aim: { readonly hand: "left" | "right"; readonly cell: number | null } | null;
   frame(info: FrameInfo): Worn | null;
   /** The wearer stands elsewhere, and is to face this way. */
   placed(yaw: number): void;

@@ -59,6 +59,10 @@ export class Headset implements Extension {
     this.#space?.addEventListener("reset", this.#recentre);
   }
 
+  get aim(): Extension["aim"] {
+    return this.#aiming && { hand: this.#aiming, cell: this.#target };
+  }
+
   placed(yaw: number): void {
     this.#wantedYaw = yaw;
     this.#start = null;
