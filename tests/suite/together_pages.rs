@@ -17,8 +17,8 @@ use crate::travellers::{Diary, Traveller};
 
 /// Stop changes to be measured.
 const CHANGES: usize = 10;
-const PAGES: usize = 2;
-const NATIVE: usize = 2;
+const PAGES: usize = 1;
+const NATIVE: usize = 3;
 const TOGETHER_MS: f64 = 20.0;
 
 /// What a page lived through, machine's wall clock in milliseconds.
