@@ -135,6 +135,11 @@ export class Layer {
     return this.#tag && this.#depth ? { tag: this.#tag, size: this.#depth.image.width, samples: this.#samples } : null;
   }
 
+  /** Inverse depth of all faces, u16, as the shaders have it. */
+  get depthTexture(): three.DataArrayTexture | null {
+    return this.#depth;
+  }
+
   dispose(): void {
     closePicture(this.#next?.picture);
     this.#openFrame?.close();
@@ -228,7 +233,7 @@ export class Layer {
   #replaceFace({ face, samples, mesh }: DepthUpdate["faces"][number], size: number): void {
     const objects = this.#faces[face];
     if (!objects) return;
-    const depth = this.#depthTexture(size);
+    const depth = this.#depthTextureOf(size);
     (depth.image.data as Uint16Array).set(samples, face * size * size);
     depth.addLayerUpdate(face);
     depth.needsUpdate = true;
@@ -236,7 +241,7 @@ export class Layer {
     replaceGeometry(objects, mesh);
   }
 
-  #depthTexture(size: number): three.DataArrayTexture {
+  #depthTextureOf(size: number): three.DataArrayTexture {
     if (this.#depth?.image.width === size) return this.#depth;
     this.#depth?.dispose();
     const depth = new three.DataArrayTexture(new Uint16Array(FACE_COUNT * size * size), size, size, FACE_COUNT);

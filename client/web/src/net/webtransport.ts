@@ -3,8 +3,8 @@ import { ControlSplitter, frameControl, type Link, type LinkEvents, MAX_FRAME_BY
 
 export interface WebTransportAddress {
   readonly url: string;
-  /** SHA-256 of the server's certificate. */
-  readonly certificateSha256: Uint8Array<ArrayBuffer>;
+  /** SHA-256 of the server's certificate; `null` where the browser is to trust it by itself. */
+  readonly certificateSha256: Uint8Array<ArrayBuffer> | null;
 }
 
 /** Datagrams that may wait for the path; a pose behind them would be stale. */
@@ -15,8 +15,9 @@ const CONNECT_MS = 5000;
 /** Connects and opens the control stream. Rejects with words for a person. */
 export async function openWebTransport(address: WebTransportAddress, events: LinkEvents): Promise<Link> {
   if (typeof WebTransport === "undefined") throw new Error("this browser has no WebTransport");
+  const hash = address.certificateSha256;
   const transport = new WebTransport(address.url, {
-    serverCertificateHashes: [{ algorithm: "sha-256", value: address.certificateSha256 }],
+    ...(hash ? { serverCertificateHashes: [{ algorithm: "sha-256", value: hash }] } : {}),
     congestionControl: "low-latency",
   });
   transport.closed.catch(() => {});

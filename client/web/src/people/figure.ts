@@ -1,10 +1,9 @@
 // One person as the others see them: head with a visor, a soft body, hands, a name; the guide carries a flag.
 import * as three from "three";
 import { mergeGeometries } from "three/addons/utils/BufferGeometryUtils.js";
+import { biased, softened } from "./contact";
 import type { Held } from "./jitter";
 
-/** People and what belongs to them stand this much before the layer that they touch. */
-const BIAS_M = 0.05;
 /** Height of the letters of a name, as an angle: 1° can be read in a headset. */
 const LETTER_ANGLE = three.MathUtils.degToRad(1.15);
 /** Someone this close to the eye would fill it. */
@@ -91,7 +90,7 @@ export class Figure {
   }
 
   #material(color: three.Color, vertexColors = false): three.MeshLambertMaterial {
-    const material = biased(new three.MeshLambertMaterial({ color, vertexColors }));
+    const material = softened(new three.MeshLambertMaterial({ color, vertexColors }));
     this.#materials.push(material);
     return material;
   }
@@ -198,20 +197,6 @@ export function colorOf(headset: number): three.Color {
   const hue = (0.52 + headset * 0.381_966) % 1;
   const away = hue > 0.08 && hue < 0.18 ? hue + 0.12 : hue;
   return new three.Color().setHSL(away, 0.5, 0.56);
-}
-
-/** Depth as if the object were `BIAS_M` nearer: what stands on the layer does not sink into its rounding. */
-export function biased<M extends three.Material>(material: M): M {
-  material.onBeforeCompile = (shader) => {
-    shader.vertexShader = shader.vertexShader.replace(
-      "#include <project_vertex>",
-      `#include <project_vertex>
-      float nearer = 1.0 - min(0.3, ${BIAS_M.toFixed(3)} / max(0.05, length(mvPosition.xyz)));
-      vec4 shifted = projectionMatrix * vec4(mvPosition.xyz * nearer, 1.0);
-      gl_Position.z = shifted.z / shifted.w * gl_Position.w;`,
-    );
-  };
-  return material;
 }
 
 function tint(geometry: three.BufferGeometry, color: three.Color): three.BufferGeometry {

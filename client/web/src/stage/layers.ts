@@ -97,8 +97,9 @@ export class Layers {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
       const tag = layer.work(UPLOAD_BUDGET_MS);
-      const waits = layer !== this.#shown && layer.tag !== null && layer.rehearsed < FACE_COUNT;
-      if (waits) this.#rehearse(layer);
+      const rehearses = layer.tag !== null && layer.rehearsed < FACE_COUNT;
+      if (rehearses) this.#rehearse(layer);
+      const waits = rehearses && layer !== this.#shown;
       if (layer.tag && (waits ? layer.rehearsed === FACE_COUNT : tag)) became.push({ key, tag: layer.tag });
     }
     const shown = this.#shown;
@@ -121,7 +122,7 @@ export class Layers {
   }
 
   /**
-   * Draws one face of a layer that waits for its moment, with a view that ends before anything is in it: buffers reach
+   * Draws one face of a layer as it is and as it is during a cross-fade, with a view that ends before anything is in it: buffers reach
    * the GPU and shaders are compiled now, a face in each frame, not in the frame in which all are to see it.
    */
   #rehearse(layer: Layer): void {
@@ -131,13 +132,14 @@ export class Layers {
     renderer.autoClear = false;
     renderer.xr.enabled = false;
     NOTHING.position.set(...(layer.tag?.point ?? [0, 0, 0]));
+    const { visible } = layer.object;
     layer.object.visible = true;
     layer.showOnly(layer.rehearsed);
     for (const share of [FULL, HALF]) {
       layer.share = share;
       renderer.render(layer.object, NOTHING);
     }
-    layer.object.visible = false;
+    layer.object.visible = visible;
     layer.rehearsed += 1;
     renderer.autoClear = autoClear;
     renderer.xr.enabled = xr;

@@ -1,72 +1,56 @@
 // The places of a stop, as rings on the floor: where one can walk to.
 import * as three from "three";
 import type { Stop } from "../gen/control_pb";
-import { biased } from "../people/figure";
+import { biased } from "../people/contact";
 
 const RADIUS_M = 0.42;
-const CALM = new three.Color(0xffd56a);
-const HOT = new three.Color(0xff6a4d);
+
+// Made once: what is made anew at a stop would have its shaders compiled in the very frame that all wait for.
+const flat = (options: three.MeshBasicMaterialParameters): three.MeshBasicMaterial =>
+  biased(new three.MeshBasicMaterial({ transparent: true, depthWrite: false, ...options }));
+const CALM = flat({ color: 0xffd56a, opacity: 0.85, side: three.DoubleSide });
+const HOT = flat({ color: 0xff6a4d, opacity: 0.85, side: three.DoubleSide });
+const DISC = flat({ color: 0x0d1220, opacity: 0.45 });
+const GLOW = flat({ vertexColors: true, side: three.DoubleSide });
+const RING_SHAPE = new three.RingGeometry(RADIUS_M * 0.8, RADIUS_M, 48).rotateX(-Math.PI / 2);
+const DISC_SHAPE = new three.CircleGeometry(RADIUS_M * 0.8, 40).rotateX(-Math.PI / 2);
+const LABEL_SHAPE = new three.PlaneGeometry(0.5, 0.5);
+const GLOW_SHAPE = glowGeometry();
+const labels = new Map<number, three.MeshBasicMaterial>();
+
+interface Ring {
+  readonly cell: number;
+  readonly at: three.Vector3;
+  readonly group: three.Group;
+  readonly ring: three.Mesh<three.BufferGeometry, three.MeshBasicMaterial>;
+  readonly label: three.Mesh;
+}
 
 export class Rings {
   readonly object = new three.Group();
-  #rings: { cell: number; group: three.Group; material: three.MeshBasicMaterial; at: three.Vector3 }[] = [];
+  #rings: Ring[] = [];
   #here = -1;
   #hovered = -1;
 
   setStop(stop: Stop | null): void {
-    for (const r of this.#rings) {
-      r.group.traverse((o) => {
-        if (o instanceof three.Mesh) {
-          o.geometry.dispose();
-          o.material.map?.dispose();
-          o.material.dispose();
-        }
-      });
-    }
     this.object.clear();
-    this.#rings = [];
-    stop?.cells.forEach((cell, index) => {
-      if (!cell.point) return;
+    this.#rings = (stop?.cells ?? []).flatMap((cell, index) => {
+      if (!cell.point) return [];
       const at = new three.Vector3(cell.point.x, cell.floorY + 0.02, cell.point.z);
-      const material = biased(
-        new three.MeshBasicMaterial({
-          color: CALM,
-          transparent: true,
-          opacity: 0.85,
-          depthWrite: false,
-          side: three.DoubleSide,
-        }),
-      );
-      const group = new three.Group();
-      group.position.copy(at);
-      const ring = new three.Mesh(new three.RingGeometry(RADIUS_M * 0.8, RADIUS_M, 48).rotateX(-Math.PI / 2), material);
-      const disc = new three.Mesh(
-        new three.CircleGeometry(RADIUS_M * 0.8, 40).rotateX(-Math.PI / 2),
-        biased(new three.MeshBasicMaterial({ color: 0x0d1220, transparent: true, opacity: 0.45, depthWrite: false })),
-      );
-      const label = new three.Mesh(
-        new three.PlaneGeometry(0.5, 0.5),
-        biased(new three.MeshBasicMaterial({ map: numberTexture(index + 1), transparent: true, depthWrite: false })),
-      );
-      label.position.y = 0.32;
-      const glow = new three.Mesh(
-        glowGeometry(),
-        biased(
-          new three.MeshBasicMaterial({
-            vertexColors: true,
-            transparent: true,
-            depthWrite: false,
-            side: three.DoubleSide,
-          }),
-        ),
-      );
-      glow.renderOrder = 2;
+      const disc = new three.Mesh(DISC_SHAPE, DISC);
+      const ring = new three.Mesh(RING_SHAPE, CALM);
+      const label = new three.Mesh(LABEL_SHAPE, labelMaterial(index + 1));
+      const glow = new three.Mesh(GLOW_SHAPE, GLOW);
       disc.renderOrder = 1;
       ring.renderOrder = 2;
+      glow.renderOrder = 2;
       label.renderOrder = 3;
+      label.position.y = 0.32;
+      const group = new three.Group();
+      group.position.copy(at);
       group.add(disc, ring, label, glow);
       this.object.add(group);
-      this.#rings.push({ cell: index, group, material, at });
+      return [{ cell: index, at, group, ring, label }];
     });
   }
 
@@ -87,9 +71,8 @@ export class Rings {
   update(eye: three.Vector3, screen: three.Quaternion | null): void {
     for (const r of this.#rings) {
       r.group.visible = r.cell !== this.#here;
-      r.material.color.copy(r.cell === this.#hovered ? HOT : CALM);
-      const label = r.group.children[2];
-      if (!label) continue;
+      r.ring.material = r.cell === this.#hovered ? HOT : CALM;
+      const { label } = r;
       const distance = r.at.distanceTo(eye);
       label.scale.setScalar(Math.max(0.6, distance * 0.075));
       label.position.y = 0.18 + 0.25 * label.scale.y;
@@ -119,6 +102,14 @@ function glowGeometry(): three.BufferGeometry {
   for (let i = 0; i < positions.count; i++) colors.set([1, 0.72, 0.3, positions.getY(i) < 0.1 ? 0.55 : 0], i * 4);
   geometry.setAttribute("color", new three.BufferAttribute(colors, 4));
   return geometry;
+}
+
+function labelMaterial(n: number): three.MeshBasicMaterial {
+  const known = labels.get(n);
+  if (known) return known;
+  const material = flat({ map: numberTexture(n) });
+  labels.set(n, material);
+  return material;
 }
 
 function numberTexture(n: number): three.CanvasTexture {

@@ -42,13 +42,15 @@ export class ApiError extends Error {
   }
 }
 
-/** Where WebTransport is, and which certificate it has. */
+/** Where WebTransport is, and which certificate it has. Asked before each connection: both change while a server runs. */
 export async function connectAddress(): Promise<Address> {
-  const answer = await ask<{ path: string; port: number; certificate_sha256: string }>("GET", "/api/connect");
+  const answer = await ask<{ path: string; port: number; certificate_sha256: string | null }>("GET", "/api/connect");
+  const url = `https://${location.hostname}:${answer.port}${answer.path}`;
+  // A certificate that the browser trusts by itself needs no hash.
+  if (answer.certificate_sha256 === null) return { url, certificateSha256: null };
   const hash = Uint8Array.from(atob(answer.certificate_sha256), (c) => c.charCodeAt(0));
   if (hash.length !== 32) throw new Error(`the certificate's hash has ${hash.length} bytes`);
-  const host = location.hostname;
-  return { url: `https://${host}:${answer.port}${answer.path}`, certificateSha256: hash };
+  return { url, certificateSha256: hash };
 }
 
 export const tours = (): Promise<TourSummary[]> => ask("GET", "/api/guide/tours");

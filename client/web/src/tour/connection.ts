@@ -11,7 +11,7 @@ export type ClientBody = NonNullable<MessageInitShape<typeof ClientMessageSchema
 
 export interface Address {
   readonly url: string;
-  readonly certificateSha256: Uint8Array<ArrayBuffer>;
+  readonly certificateSha256: Uint8Array<ArrayBuffer> | null;
 }
 
 export interface ConnectionEvents {

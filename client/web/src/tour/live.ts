@@ -3,6 +3,7 @@ import * as three from "three";
 import { type ClockError, setClockError } from "../clock/now";
 import type { Person, Placement, Stop } from "../gen/control_pb";
 import { raycast } from "../layer/layer";
+import { standIn } from "../people/contact";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
@@ -173,6 +174,7 @@ export class Live {
     this.input.frame(info.deltaS);
     const tag = this.stage.layers.shown?.tag;
     if (tag) this.crowd.light(tag);
+    standIn(this.stage.layers.shown);
     const origin = this.poseOrigin;
     const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;
     const screen = worn ? null : this.stage.view.quaternion;

@@ -9,7 +9,7 @@ export type ToWorker =
   | {
       readonly kind: "open";
       readonly url: string;
-      readonly certificateSha256: Uint8Array<ArrayBuffer>;
+      readonly certificateSha256: Uint8Array<ArrayBuffer> | null;
       readonly clockError: ClockError;
     }
   | { readonly kind: "control"; readonly bytes: Uint8Array }
