@@ -26,6 +26,12 @@ struct Settings {
     /// Folder of certificates and of the guide's secret [default: tongyou-data]
     #[arg(long, env = "TONGYOU_DATA", global = true)]
     data: Option<PathBuf>,
+    /// The server's certificate and those above it (PEM), for HTTPS and QUIC; without it self-signed ones are made
+    #[arg(long, env = "TONGYOU_CERTIFICATE", global = true)]
+    certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "TONGYOU_KEY", global = true)]
+    key: Option<PathBuf>,
     /// Folder of tours [default: assets/tours]
     #[arg(long, env = "TONGYOU_TOURS", global = true)]
     tours: Option<PathBuf>,
@@ -68,6 +74,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of certificates and secrets.
     pub data: PathBuf,
+    /// Files of the operator's certificate and its key, PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// Folder of tours.
     pub tours: PathBuf,
     /// Folder of scenes.
@@ -106,6 +114,17 @@ impl Options {
     }
 }
 
+#[cfg(test)]
+impl Options {
+    /// What a file says, and nothing else.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        Self {
+            config: Some(path),
+            settings: Settings::default(),
+        }
+    }
+}
+
 impl Settings {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("can not read {}", path.display()))?;
@@ -117,6 +136,8 @@ impl Settings {
         Self {
             listen: self.listen.or(below.listen),
             data: self.data.or(below.data),
+            certificate: self.certificate.or(below.certificate),
+            key: self.key.or(below.key),
             tours: self.tours.or(below.tours),
             scenes: self.scenes.or(below.scenes),
             names: self.names.or(below.names),
@@ -132,11 +153,20 @@ impl Settings {
     }
 
     fn finish(self) -> anyhow::Result<Config> {
+        let certificate = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => bail!("configuration: certificate needs key, the file of its private key"),
+            (None, Some(_)) => {
+                bail!("configuration: key needs certificate, the file of the certificate that it is for")
+            }
+        };
         let config = Config {
             listen: self
                 .listen
                 .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433))),
             data: self.data.unwrap_or_else(|| "tongyou-data".into()),
+            certificate,
             tours: self.tours.unwrap_or_else(|| "assets/tours".into()),
             scenes: self.scenes.unwrap_or_else(|| "assets/scenes".into()),
             names: self.names.unwrap_or_default(),
@@ -200,6 +230,8 @@ mod tests {
             ("capacty = 9", "capacty"),
             ("capacity = 0", "capacity"),
             ("sets_per_s = 99", "sets_per_s"),
+            ("certificate = 'a.pem'", "needs key"),
+            ("key = 'a.pem'", "needs certificate"),
         ] {
             let error = format!("{:#}", resolve(toml, Settings::default()).unwrap_err());
             assert!(error.contains(word), "{error}");

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tongyou_protocol::SessionCode;
 use tongyou_scene::{Text, Tour};
 
+use crate::certificates::Certificates;
 use crate::event::{Ask, Event, Granted, Mailbox};
 use crate::guide_auth::{COOKIE_S, GuideAuth};
 use crate::pages;
@@ -29,7 +30,7 @@ const COOKIE: &str = "tongyou_guide";
 pub(crate) struct Http {
     pub(crate) auth: Mutex<GuideAuth>,
     pub(crate) tours: Vec<Arc<Tour>>,
-    pub(crate) certificate_sha256: [u8; 32],
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) port: u16,
     /// `https://host:port` as a headset reaches it.
     pub(crate) origin: String,
@@ -66,7 +67,8 @@ async fn connect(State(http): Shared) -> Json<Value> {
     Json(json!({
         "path": tongyou_transport::WEBTRANSPORT_PATH,
         "port": http.port,
-        "certificate_sha256": STANDARD.encode(http.certificate_sha256),
+        // A page asks at each connection, since it may have been renewed; nothing where browsers trust it anyway.
+        "certificate_sha256": http.certificates.pin().map(|hash| STANDARD.encode(hash)),
         "protocol_version": tongyou_protocol::VERSION,
     }))
 }

@@ -4,6 +4,7 @@
 //! render thread that owns the GPU, one encode thread. They meet in bounded channels only; see `ARCHITECTURE.md`.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod certificates;
 mod clock;
 mod config;
 mod content;

@@ -1,20 +1,20 @@
 //! Starts the threads, ties them together and ends them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow};
-use axum_server::tls_rustls::RustlsConfig;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tongyou_session::Registry;
 use tongyou_stream::adapt;
-use tongyou_transport::{Listener, TlsIdentity};
+use tongyou_transport::Listener;
 use tracing::error;
 
+use crate::certificates::{self, Certificates};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::content::Content;
@@ -33,13 +33,14 @@ pub struct Server {
     addr: SocketAddr,
     origin: String,
     guide_link: String,
-    certificate_sha256: [u8; 32],
+    certificates: Arc<Certificates>,
     /// Where the counters are served.
     metrics: Option<SocketAddr>,
     open: Vec<(String, Granted)>,
     mailbox: Mailbox,
     pages: axum_server::Handle<SocketAddr>,
     listener: Arc<Listener>,
+    renewing: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -53,11 +54,10 @@ impl Server {
         let clock = Clock::new();
         let content = Content::load(&config.tours, &config.scenes)?;
         let auth = GuideAuth::open(&config.data)?;
-        let hosts = reachable_hosts(&config);
-        let identity = TlsIdentity::development(&hosts, &config.data, SystemTime::now())?;
+        let certificates = Arc::new(Certificates::load(&config, SystemTime::now())?);
         let listener = Arc::new(Listener::bind(
             config.listen,
-            &identity.webtransport,
+            &certificates.quic(),
             tongyou_transport::Config::server(),
         )?);
         let addr = listener.local_addr()?;
@@ -96,37 +96,37 @@ impl Server {
         )
         .await?;
 
-        let origin = http::origin(hosts.first().map_or("localhost", String::as_str), addr);
+        let origin = http::origin(certificates.hosts().first().map_or("localhost", String::as_str), addr);
         let guide_link = format!("{origin}/guide/login?token={}", auth.link_token(SystemTime::now()));
-        let certificate_sha256 = identity.webtransport.sha256();
         let router = http::router(Arc::new(Http {
             auth: Mutex::new(auth),
             tours,
-            certificate_sha256,
+            certificates: certificates.clone(),
             port: addr.port(),
             origin: origin.clone(),
             mailbox: mailbox.clone(),
         }));
         let pages = axum_server::Handle::new();
-        let tls = RustlsConfig::from_config(Arc::new(page_tls(&identity.page)?));
-        let server = axum_server::from_tcp_rustls(tcp, tls)?.handle(pages.clone());
+        let server = axum_server::from_tcp_rustls(tcp, certificates.pages())?.handle(pages.clone());
         tokio::spawn(async move {
             if let Err(e) = server.serve(router.into_make_service()).await {
                 error!("the web pages are not served any more: {e}");
             }
         });
         tokio::spawn(network::accept(listener.clone(), clock, mailbox.clone()));
+        let renewing = tokio::spawn(certificates::keep(certificates.clone(), listener.clone()));
 
         let mut server = Self {
             addr,
             origin,
             guide_link,
-            certificate_sha256,
+            certificates,
             metrics: metrics_at,
             open: Vec::new(),
             mailbox,
             pages,
             listener,
+            renewing,
             threads,
         };
         for tour in &config.open {
@@ -148,7 +148,7 @@ impl Server {
     /// What a script needs to know, as written to the ready file: it holds secrets.
     #[must_use]
     pub fn ready_json(&self) -> serde_json::Value {
-        let hash: String = self.certificate_sha256.iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = self.certificates.sha256().iter().map(|b| format!("{b:02x}")).collect();
         let sessions: Vec<_> = self
             .open
             .iter()
@@ -199,6 +199,7 @@ impl Server {
             let _ = stopped.await;
         }
         self.pages.shutdown();
+        self.renewing.abort();
         drop((self.mailbox, self.listener));
         let joined = tokio::task::spawn_blocking(move || {
             for thread in self.threads {
@@ -235,7 +236,7 @@ impl Server {
 /// When the data folder can not be used.
 pub fn guide_link(config: &Config) -> anyhow::Result<String> {
     let auth = GuideAuth::open(&config.data)?;
-    let hosts = reachable_hosts(config);
+    let hosts = certificates::hosts(config)?;
     let origin = http::origin(hosts.first().map_or("localhost", String::as_str), config.listen);
     Ok(format!(
         "{origin}/guide/login?token={}",
@@ -299,36 +300,4 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<Jo
         .name(name.to_owned())
         .spawn(body)
         .with_context(|| format!("can not start the {name} thread"))
-}
-
-/// Names and addresses of this machine, the one for the QR code first: a name that was given, else an address in the
-/// local network, else localhost.
-fn reachable_hosts(config: &Config) -> Vec<String> {
-    let mut hosts = config.names.clone();
-    if config.listen.ip().is_unspecified() {
-        let found = if_addrs::get_if_addrs().unwrap_or_default();
-        let mut local: Vec<IpAddr> = found
-            .iter()
-            .map(if_addrs::Interface::ip)
-            .filter(|ip| !ip.is_loopback() && ip.is_ipv4())
-            .collect();
-        // A private address is what a headset in the same hall reaches; a container's bridge is not.
-        let is_bridge = |ip: &IpAddr| found.iter().any(|i| i.ip() == *ip && i.name.starts_with("docker"));
-        local.sort_by_key(|ip| (is_bridge(ip), !matches!(ip, IpAddr::V4(v4) if v4.is_private()), *ip));
-        hosts.extend(local.iter().map(IpAddr::to_string));
-    } else {
-        hosts.push(config.listen.ip().to_string());
-    }
-    hosts.push("localhost".to_owned());
-    hosts
-}
-
-fn page_tls(identity: &TlsIdentity) -> anyhow::Result<rustls::ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(tls)
 }

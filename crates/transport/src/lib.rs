@@ -19,7 +19,7 @@ pub use client::{Connector, ServerTrust, connect};
 pub use control::MAX_CONTROL_BYTES;
 pub use link::{Config, Event, Events, Frame, Kind, Link, LinkInfo, LinkStats, SendError, close_code};
 pub use listener::Listener;
-pub use tls::{Development, TlsIdentity};
+pub use tls::{CertificateDetails, Development, TlsIdentity};
 pub use web_client::connect_webtransport;
 
 /// The protocol that native clients negotiate.

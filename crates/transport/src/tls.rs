@@ -1,5 +1,6 @@
 //! Certificates: what a server shows, and how a client judges it.
 
+mod details;
 mod development;
 mod verify;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use details::CertificateDetails;
 pub use development::Development;
 
 /// A certificate chain and its key.

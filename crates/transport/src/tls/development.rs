@@ -8,7 +8,6 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -90,21 +89,11 @@ impl Recipe {
 
     /// Whether a stored certificate still has enough time and all names.
     fn is_good(&self, identity: &TlsIdentity, names: &BTreeSet<String>, now: SystemTime) -> bool {
-        let Ok((_, certificate)) = X509Certificate::from_der(&identity.chain[0]) else {
+        let Ok(details) = identity.details() else {
             return false;
         };
-        let seconds = |time: SystemTime| {
-            time.duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
-        };
-        let validity = certificate.validity();
-        let in_time = validity.not_before.timestamp() <= seconds(now)
-            && validity.not_after.timestamp() >= seconds(now + self.renew_before);
-        let Ok(Some(alternatives)) = certificate.subject_alternative_name() else {
-            return false;
-        };
-        let held: BTreeSet<String> = alternatives.value.general_names.iter().filter_map(name_of).collect();
-        in_time && names.is_subset(&held)
+        let in_time = details.not_before <= now && details.not_after >= now + self.renew_before;
+        in_time && names.iter().all(|name| details.names.contains(name))
     }
 }
 
@@ -117,21 +106,6 @@ fn alternative(name: &str) -> Result<SanType, Error> {
                 .map_err(|error| Error::Identity(format!("name {name:?}: {error}")))?;
             Ok(SanType::DnsName(dns))
         }
-    }
-}
-
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes)
-                .ok()
-                .map(|bytes| IpAddr::from(bytes).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes)
-                .ok()
-                .map(|bytes| IpAddr::from(bytes).to_string()),
-        },
-        _ => None,
     }
 }
 
@@ -173,9 +147,10 @@ mod tests {
             .into()
     }
 
-    fn days(identity: &TlsIdentity) -> i64 {
-        let (_, certificate) = X509Certificate::from_der(&identity.chain[0]).unwrap();
-        (certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp()) / 86_400
+    fn days(identity: &TlsIdentity) -> u64 {
+        let details = identity.details().unwrap();
+        let lasts = details.not_after.duration_since(details.not_before).unwrap();
+        lasts.as_secs() / 86_400
     }
 
     #[test]
