@@ -8,6 +8,7 @@ use glam::{Quat, Vec3};
 use tokio::sync::watch;
 use tongyou_client::core::{Config, Event, Headset, LocalJoint, LocalPose};
 use tongyou_client::net::{self, Connect, Decode, End, Machine, Moment, Options, Picture, Wearer};
+use tongyou_media::decode as media;
 use tongyou_protocol::cube;
 
 /// A change of luma by more than this is not the encoder's noise.
@@ -87,7 +88,7 @@ impl Wearer for Looking {
     fn on_picture(&mut self, _at: Moment, picture: Picture) {
         let mut eye = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = eye.before.take() {
-            let moving = moving_faces(&before, &picture);
+            let moving = moving_faces(&before.color, &picture.color);
             eye.compared.push(moving);
         }
         eye.before = Some(picture);
@@ -99,11 +100,12 @@ impl Wearer for Looking {
     }
 }
 
-fn moving_faces(before: &Picture, after: &Picture) -> usize {
-    let (width, size) = (after.color.size.width(), cube::FACE_SIZE as usize);
+/// In how many faces of the base atlas two pictures differ.
+pub(crate) fn moving_faces(before: &media::Picture, after: &media::Picture) -> usize {
+    let (width, size) = (after.size.width(), cube::FACE_SIZE as usize);
     let mut differing = [0_usize; 6];
     let rows = size * cube::ATLAS_ROWS as usize;
-    let pairs = before.color.nv12.iter().zip(&after.color.nv12).take(width * rows);
+    let pairs = before.nv12.iter().zip(&after.nv12).take(width * rows);
     for (i, (a, b)) in pairs.enumerate() {
         let (x, y) = (i % width, i / width);
         let face = y / size * cube::ATLAS_COLUMNS as usize + x / size;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use tongyou_bench::{crowd, fanout, headsets, load, raw};
+use tongyou_bench::{crowd, fanout, headsets, latency, load, raw};
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
@@ -28,6 +28,12 @@ enum Command {
     /// The largest number of headsets with poses at 72 Hz at which the tick is in time
     Load {
         /// One small number only, to see that it works
+        #[arg(long)]
+        quick: bool,
+    },
+    /// From a pose to a picture, stage by stage, over QUIC and WebTransport
+    Latency {
+        /// A few seconds only, to see that it works
         #[arg(long)]
         quick: bool,
     },
@@ -92,6 +98,14 @@ async fn main() -> Result<()> {
                 load::Options::full()
             };
             finish(&load::run(&options).await?, Vec::new())
+        }
+        Command::Latency { quick } => {
+            let options = if quick {
+                latency::Options::quick()
+            } else {
+                latency::Options::full()
+            };
+            finish(&latency::run(&options).await?, Vec::new())
         }
         Command::Crowd(target) => crowd::work(target.server, target.trust()?, target.code).await,
         Command::Headsets(target) => headsets::work(target.server, target.trust()?, target.code).await,
