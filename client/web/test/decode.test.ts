@@ -1,4 +1,5 @@
 // Ordering of frames, what a byte stream says of itself, control framing, playing back poses.
+
 import { describe, expect, test } from "vitest";
 import { ControlSplitter, frameControl, MAX_CONTROL_BYTES } from "../src/net/link";
 import { DELAY_US, JitterBuffer, unwrapTime } from "../src/people/jitter";
@@ -8,6 +9,7 @@ import type { Body, Joint } from "../src/wire/datagram";
 import type { Frame } from "../src/wire/frame";
 import { GroupQueue } from "../src/worker/group";
 import { codecString } from "../src/worker/h264";
+import { Vantage } from "../src/worker/vantage";
 
 const frame = (group: number, index: number): Frame =>
   ({ header: { lane: "color", keyframe: index === 0, group, index }, payload: new Uint8Array(1) }) as unknown as Frame;
@@ -164,4 +166,15 @@ test("codes are tidied while they are typed", () => {
   expect(tidyCode("bcdf")).toBe("BCDF");
   expect(tidyCode("bcdf ghj!k9")).toBe("BCDF-GHJK");
   expect(tidyCode("ｂｃｄｆ－ｇｈｊｋ")).toBe("BCDF-GHJK");
+});
+
+test("a heartbeat of a newer set, heard twice with nothing decoding, counts as missed: that brings the group again", () => {
+  const vantage = new Vantage(1, { set: () => {}, complete: () => {}, trouble: () => {} });
+  vantage.still(5);
+  expect(vantage.takeMissed()).toBe(0);
+  vantage.still(5);
+  expect(vantage.takeMissed()).toBe(1);
+  expect(vantage.takeMissed()).toBe(0);
+  vantage.still(5);
+  expect(vantage.takeMissed()).toBe(0);
 });
