@@ -45,6 +45,8 @@ pub struct Headset {
     up: Up,
     avatars: BTreeMap<HeadsetId, jitter::Buffer>,
     liveness: Liveness,
+    /// Where the wearer was when the connection broke, until the server has said where the wearer is.
+    was: Option<Whereabouts>,
     control: VecDeque<Bytes>,
     datagrams: VecDeque<Bytes>,
     events: VecDeque<Event>,
@@ -70,11 +72,21 @@ struct Tour {
     current: Current,
     /// Where the wearer moves to once a set of there is complete.
     moving_to: Option<control::Placement>,
+    /// The cell that the wearer asked for, until the server has answered.
+    asked: Option<u32>,
     prepared: Option<Prepared>,
     /// The last stop change, until its first frame has been presented.
     applied: Option<Applied>,
     roster: control::Roster,
     capacity: u32,
+}
+
+/// Where the wearer is, or is about to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Whereabouts {
+    epoch: u32,
+    stop: u32,
+    cell: u32,
 }
 
 /// Where the wearer is.
@@ -101,6 +113,7 @@ impl Headset {
             up: Up::default(),
             avatars: BTreeMap::new(),
             liveness: Liveness::default(),
+            was: None,
             control: VecDeque::new(),
             datagrams: VecDeque::new(),
             events: VecDeque::new(),
@@ -109,8 +122,12 @@ impl Headset {
         headset
     }
 
-    /// A new connection stands: says `Hello` again, with the ticket of the place where the wearer was.
+    /// A new connection stands: says `Hello` again, with the ticket of the place where the wearer was. If the server
+    /// gives another cell of the same stop, the wearer asks for the former one.
     pub fn connect_again(&mut self) {
+        if let Phase::On(tour) = &self.phase {
+            self.was = Some(tour.whereabouts());
+        }
         self.phase = Phase::Joining;
         self.clock = Sync::new();
         self.receiver = Receiver::new(Limits::default());
@@ -202,8 +219,9 @@ impl Headset {
 
     /// Asks to stand at another cell of the present stop.
     pub fn move_to_cell(&mut self, cell: u32) {
-        if let Phase::On(tour) = &self.phase {
+        if let Phase::On(tour) = &mut self.phase {
             let epoch = tour.current.epoch;
+            tour.asked = Some(cell);
             self.say(client_message::Body::MoveToCell(control::MoveToCell { epoch, cell }));
         }
     }
@@ -484,6 +502,14 @@ impl Headset {
 impl Tour {
     fn seat(&self) -> &control::Placement {
         self.moving_to.as_ref().unwrap_or(&self.current.placement)
+    }
+
+    fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            epoch: self.current.epoch,
+            stop: self.current.stop,
+            cell: self.asked.unwrap_or(self.seat().cell),
+        }
     }
 
     fn stop(&self) -> Option<&control::Stop> {

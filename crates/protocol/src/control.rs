@@ -4,7 +4,8 @@ use crate::Error;
 use bytes::Bytes;
 use prost::Message;
 
-/// A longer control message closes the connection.
+/// A longer control message closes the connection. `tongyou_transport::MAX_CONTROL_BYTES` is the same number, as with
+/// [`crate::ALPN`].
 pub const MAX_BYTES: usize = 65_536;
 
 #[allow(

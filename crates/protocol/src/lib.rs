@@ -16,12 +16,13 @@ mod time;
 
 pub use code::SessionCode;
 pub use ids::{HeadsetId, ResumeTicket, SetId, VantageId};
-pub use time::{ClientTime, ServerTime, TourTime};
+pub use time::{ClientTime, ServerTime, TourTime, micros};
 
 /// The version of everything in this crate. A peer with another one is refused with a clear message.
 pub const VERSION: u32 = 1;
 
-/// ALPN of the raw QUIC binding.
+/// ALPN of the raw QUIC binding. `tongyou_transport::ALPN` says the same: it knows bytes, not this crate. A test of the
+/// native client, which knows both, compares them.
 pub const ALPN: &[u8] = b"tongyou/1";
 
 /// A message that does not follow the layout.

@@ -69,3 +69,26 @@ impl TourTime {
         self.0 as f64 * 1e-6
     }
 }
+
+/// Microseconds as floats, for offsets and drifts of clocks.
+pub mod micros {
+    /// As a float.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "285 years of microseconds fit an f64's mantissa"
+    )]
+    pub const fn to_f64(us: i64) -> f64 {
+        us as f64
+    }
+
+    /// The nearest whole microsecond.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float-to-int cast saturates, and NaN becomes 0"
+    )]
+    pub fn round(us: f64) -> i64 {
+        us.round() as i64
+    }
+}

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The file can not be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {reason}", file.display())]
     Read {
         /// The file.
         file: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; part of the message, so that it is not a source beside it.
+        reason: std::io::Error,
     },
     /// The scene file breaks a rule of glTF, or of what this project accepts.
     #[error("{file}: {place}: {fault}")]

@@ -124,9 +124,9 @@ impl Tour {
     /// # Errors
     /// [`Error::Read`], [`Error::TourSyntax`] with line and column, or [`Error::Tour`] with the line and the key.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Read {
+        let failed = |reason| Error::Read {
             file: path.to_owned(),
-            source,
+            reason,
         };
         let size = std::fs::metadata(path).map_err(failed)?.len();
         if size > MAX_TOUR_BYTES {

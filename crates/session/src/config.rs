@@ -23,7 +23,7 @@ pub struct Config {
     pub hello_timeout: Duration,
     /// A headset that has said nothing for so long is gone.
     pub silence_timeout: Duration,
-    /// How long the lead waits for a guide whose connection broke.
+    /// How long a seat, and the lead, waits for somebody whose connection broke.
     pub lease_grace: Duration,
     /// How long a headset whose connection broke may come back with its ticket.
     pub resume_within: Duration,

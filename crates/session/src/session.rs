@@ -360,10 +360,10 @@ impl Session {
         ctx.out.log(level, format!("session {}: {message}", self.key.0));
     }
 
-    /// Places that `headset` can not have.
+    /// Places that `headset` can not have: of those who are here, and of those who are away and still have a seat.
     fn places_taken_but_for(&self, headset: Option<HeadsetId>) -> usize {
-        let kept_for_guide = self.lease.away_until.is_some() && self.lease.holder != headset;
-        self.people.len() + usize::from(kept_for_guide)
+        let kept = self.away.iter().filter(|(id, a)| a.seated && Some(**id) != headset);
+        self.people.len() + kept.count()
     }
 
     fn fresh_headset(&mut self) -> Option<HeadsetId> {

@@ -5,6 +5,7 @@
 //! server time is on. Half of a path's asymmetry can not be seen by any such method and remains.
 
 use protocol::datagram::{Ping, Pong};
+use protocol::micros::{round, to_f64};
 use protocol::{ClientTime, ServerTime};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -330,22 +331,6 @@ impl Point {
             spread_us: up_spread + down_spread,
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "285 years of microseconds fit an f64's mantissa"
-)]
-const fn to_f64(us: i64) -> f64 {
-    us as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float-to-int cast saturates, and NaN becomes 0"
-)]
-fn round(us: f64) -> i64 {
-    us.round() as i64
 }
 
 #[cfg(test)]

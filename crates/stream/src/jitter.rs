@@ -7,6 +7,7 @@
 use glam::{Quat, Vec3};
 use protocol::ServerTime;
 use protocol::datagram::{Body, Joint};
+use protocol::micros::{round, to_f64};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tongyou_protocol as protocol;
@@ -298,22 +299,6 @@ const fn span(us: i64) -> f32 {
 
 fn ratio(part_us: i64, whole_us: i64) -> f32 {
     span(part_us.max(0)) * if part_us <= 0 { 0.0 } else { 1.0 } / span(whole_us)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "285 years of microseconds fit an f64's mantissa"
-)]
-const fn to_f64(us: i64) -> f64 {
-    us as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float-to-int cast saturates, and NaN becomes 0"
-)]
-fn round(us: f64) -> i64 {
-    us.round() as i64
 }
 
 #[cfg(test)]

@@ -127,9 +127,10 @@ impl Tour {
             .and_then(Prepared::due)
     }
 
-    /// Whether the wearer is seen elsewhere from now on.
+    /// Takes a place at the present stop or at the coming one. Whether the wearer is seen elsewhere from now on.
     pub(super) fn place(&mut self, placement: Placement) -> bool {
         if placement.epoch == self.current.epoch {
+            self.asked = None;
             self.moving_to = Some(placement);
             return true;
         }
@@ -153,7 +154,7 @@ impl Tour {
         self.current.epoch = epoch;
         self.current.stop = stop;
         self.current.placement = placement?;
-        self.moving_to = None;
+        (self.moving_to, self.asked) = (None, None);
         self.applied = Some(Applied {
             epoch,
             agreed,

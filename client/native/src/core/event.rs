@@ -11,7 +11,7 @@ pub enum Event {
     Welcome {
         /// The id in the session.
         headset: HeadsetId,
-        /// A ticket was shown: this is the old place.
+        /// The ticket that was shown is known: this is the same person, and within the grace the old place.
         resumed: bool,
     },
     /// Not admitted, or thrown out; the connection ends.

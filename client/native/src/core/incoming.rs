@@ -1,6 +1,6 @@
 //! What the server says.
 
-use super::{Current, Event, Headset, Phase, Tour};
+use super::{Current, Event, Headset, Phase, Tour, Whereabouts};
 use tongyou_protocol::control::{self, server_message};
 use tongyou_protocol::datagram::{self, Body};
 use tongyou_protocol::{ClientTime, HeadsetId, ResumeTicket, ServerTime};
@@ -22,7 +22,10 @@ impl Headset {
                 self.phase = Phase::Over;
                 self.events.push_back(Event::Ended { message: ended.message });
             }
-            (server_message::Body::Notice(notice), _) => {
+            (server_message::Body::Notice(notice), phase) => {
+                if let Phase::On(tour) = phase {
+                    tour.asked = None;
+                }
                 self.events.push_back(Event::Notice {
                     reason: notice.reason(),
                     message: notice.message,
@@ -70,10 +73,18 @@ impl Headset {
             );
             return;
         }
-        let resumed = self.ticket.is_some();
-        self.ticket = <[u8; 16]>::try_from(welcome.resume_ticket.as_slice())
+        let ticket = <[u8; 16]>::try_from(welcome.resume_ticket.as_slice())
             .ok()
             .map(ResumeTicket);
+        // A ticket that the server does not know (any more) is answered with another one.
+        let resumed = ticket.is_some() && self.ticket == ticket;
+        self.ticket = ticket;
+        let here = Whereabouts {
+            epoch: current.epoch,
+            stop: current.stop,
+            cell: placement.cell,
+        };
+        let was = self.was.take();
         self.up.jump();
         self.phase = Phase::On(Box::new(Tour {
             headset: HeadsetId(id),
@@ -85,6 +96,7 @@ impl Headset {
                 placement,
             },
             moving_to: None,
+            asked: None,
             prepared: None,
             applied: None,
             roster: welcome.roster.unwrap_or_default(),
@@ -94,6 +106,11 @@ impl Headset {
             headset: HeadsetId(id),
             resumed,
         });
+        if let Some(Whereabouts { cell, .. }) = was.filter(|w| (w.epoch, w.stop) == (here.epoch, here.stop))
+            && cell != here.cell
+        {
+            self.move_to_cell(cell);
+        }
     }
 
     pub(super) fn on_avatars(&mut self, now: ClientTime, epoch: u16, people: Vec<(HeadsetId, Body)>) {

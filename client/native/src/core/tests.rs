@@ -1,3 +1,9 @@
+//! One headset against a server of messages, on a virtual clock.
+
+mod changes;
+mod liveness;
+mod returning;
+
 use super::*;
 use glam::{Quat, Vec3};
 use protocol::control::{Cell, Commit, Person, Placement, Prepare, Role, Roster, Stop, Welcome, server_message};
@@ -157,6 +163,15 @@ fn set_arrives(headset: &mut Headset, now: ClientTime, set: u32, epoch: u16, van
             headset.on_decoded(now, frame.header.tag.set);
         }
     }
+}
+
+/// Lets time pass in steps of 10 ms, with an answering server; the events.
+fn pass(headset: &mut Headset, from: i64, to: i64) -> Vec<Event> {
+    for t in (from..=to).step_by(10) {
+        headset.on_timeout(ms(t));
+        answer_pings(headset, ms(t));
+    }
+    events(headset)
 }
 
 #[test]
@@ -415,26 +430,9 @@ fn others_are_seen_at_their_stop_only_and_leave_with_the_roster() {
 }
 
 #[test]
-fn comes_back_with_its_ticket() {
-    let mut headset = on_tour();
-    headset.connect_again();
-    let [client_message::Body::Hello(hello)] = &said(&mut headset)[..] else {
-        panic!("no Hello")
-    };
-    assert_eq!(hello.resume_ticket, vec![9; 16]);
-    assert_eq!(
-        headset.server_at(ms(5_000)),
-        None,
-        "another server may have another clock"
-    );
-    send(&mut headset, ms(5_000), welcome());
-    assert_eq!(
-        events(&mut headset),
-        [Event::Welcome {
-            headset: HeadsetId(7),
-            resumed: true
-        }]
-    );
+fn transport_and_protocol_agree() {
+    assert_eq!(protocol::ALPN, tongyou_transport::ALPN);
+    assert_eq!(control::MAX_BYTES, tongyou_transport::MAX_CONTROL_BYTES);
 }
 
 #[test]
@@ -502,146 +500,4 @@ fn a_commit_without_a_place_waits_without_spinning() {
         server_message::Body::Placement(placement(2, 0, 8)),
     );
     assert_eq!(headset.current().unwrap().epoch, 2);
-}
-
-/// The picture of the stop that is shown, at the moment of a stop change: a Commit as a datagram.
-fn commit_datagram(headset: &mut Headset, now: ClientTime, epoch: u32, at: ServerTime) {
-    let commit = protocol::datagram::Commit { epoch, stop: 1, at };
-    headset.on_datagram(now, &Datagram::Commit(commit).to_bytes());
-}
-
-fn prepare(epoch: u32, vantage: u32) -> server_message::Body {
-    server_message::Body::Prepare(Prepare {
-        epoch,
-        stop: 1,
-        placement: Some(placement(epoch, 1, vantage)),
-    })
-}
-
-fn commit(epoch: u32, at: ServerTime) -> server_message::Body {
-    server_message::Body::Commit(Commit {
-        epoch,
-        stop: 1,
-        at_us: at.0,
-    })
-}
-
-/// Lets time pass in steps of 10 ms, with an answering server; the events.
-fn pass(headset: &mut Headset, from: i64, to: i64) -> Vec<Event> {
-    for t in (from..=to).step_by(10) {
-        headset.on_timeout(ms(t));
-        answer_pings(headset, ms(t));
-    }
-    events(headset)
-}
-
-#[test]
-fn a_commit_counts_once_whether_it_comes_as_datagram_or_message() {
-    let at = ServerTime(5_000_000 + OFFSET_US);
-    for first in ["message", "datagram"] {
-        let mut headset = on_tour();
-        send(&mut headset, ms(4_000), prepare(2, 5));
-        if first == "message" {
-            send(&mut headset, ms(4_200), commit(2, at));
-        }
-        for t in [4_200, 4_240, 4_280] {
-            commit_datagram(&mut headset, ms(t), 2, at);
-        }
-        // The control lane had to repeat it: it comes after the instant.
-        let mut all = pass(&mut headset, 4_300, 5_100);
-        if first == "datagram" {
-            send(&mut headset, ms(5_100), commit(2, at));
-            all.extend(events(&mut headset));
-        }
-        let agreed = all.iter().filter(|e| matches!(e, Event::Committed { .. })).count();
-        let applied = all.iter().filter(|e| matches!(e, Event::StopApplied(_))).count();
-        assert_eq!((agreed, applied), (1, 1), "{all:?}");
-        assert_eq!(headset.current().unwrap().epoch, 2);
-        assert!(!all.iter().any(|e| matches!(e, Event::Malformed { .. })), "{all:?}");
-    }
-}
-
-#[test]
-fn a_commit_that_overtakes_its_prepare_is_kept() {
-    let mut headset = on_tour();
-    let at = ServerTime(5_000_000 + OFFSET_US);
-    commit_datagram(&mut headset, ms(4_100), 3, at);
-    // An earlier wish that was replaced, then the one that was agreed on.
-    send(&mut headset, ms(4_200), prepare(2, 5));
-    send(&mut headset, ms(4_200), prepare(3, 6));
-    pass(&mut headset, 4_210, 4_990);
-    assert_eq!(headset.current().unwrap().epoch, 1);
-    pass(&mut headset, 5_000, 5_010);
-    assert_eq!(headset.current().unwrap().epoch, 3);
-    assert_eq!(headset.current().unwrap().placement.vantage, 6);
-    // Late copies, and one before Welcome, say nothing new.
-    commit_datagram(&mut headset, ms(5_020), 3, at);
-    commit_datagram(&mut headset, ms(5_020), 2, at);
-    let mut newcomer = Headset::new(core_config());
-    commit_datagram(&mut newcomer, ms(0), 3, at);
-    assert!(events(&mut headset).is_empty() && events(&mut newcomer).is_empty());
-}
-
-#[test]
-fn the_next_change_does_not_swallow_one_that_this_clock_still_waits_for() {
-    let mut headset = on_tour();
-    let at = ServerTime(5_000_000 + OFFSET_US);
-    send(&mut headset, ms(4_000), prepare(2, 5));
-    send(&mut headset, ms(4_200), commit(2, at));
-    pass(&mut headset, 4_210, 4_990);
-    // The server's clock is a little ahead of this estimate.
-    send(&mut headset, ms(4_999), prepare(3, 6));
-    assert_eq!(headset.current().unwrap().epoch, 2);
-    let all = events(&mut headset);
-    assert!(
-        matches!(all[..], [Event::StopApplied(a), Event::Preparing { epoch: 3, .. }] if a.applied == at),
-        "{all:?}"
-    );
-}
-
-#[test]
-fn a_heartbeat_tells_still_from_dead() {
-    let still = |headset: &mut Headset, now, vantage, set| {
-        let still = protocol::datagram::Still {
-            epoch: 1,
-            vantage: VantageId(vantage),
-            set: SetId(set),
-        };
-        headset.on_datagram(now, &Datagram::Still(still).to_bytes());
-    };
-    let mut headset = on_tour();
-    assert_eq!(headset.picture_age(ms(4_000)), None);
-    set_arrives(&mut headset, ms(4_000), 10, 1, 4);
-    events(&mut headset);
-    for t in (5_000..15_000).step_by(1_000) {
-        still(&mut headset, ms(t), 4, 10);
-        assert!(pass(&mut headset, t + 10, t + 990).is_empty());
-    }
-    assert_eq!(
-        headset.picture_age(ms(14_500)),
-        Some(std::time::Duration::from_millis(500))
-    );
-    // Another vantage, or one that is not wanted, says nothing about this one.
-    still(&mut headset, ms(15_000), 9, 99);
-    assert!(headset.receiver.streams().all(|s| s.vantage == VantageId(4)));
-    assert_eq!(pass(&mut headset, 15_010, 18_000), [Event::Stalled]);
-    assert!(headset.is_stalled());
-    assert!(pass(&mut headset, 18_010, 20_000).is_empty(), "said once");
-    still(&mut headset, ms(20_010), 4, 11);
-    assert_eq!(events(&mut headset), [Event::Resumed]);
-    // Alive, but not the newest picture: the server is told.
-    assert!(headset.picture_age(ms(20_010)).unwrap().as_millis() > 6_000);
-    datagrams(&mut headset);
-    still(&mut headset, ms(21_010), 4, 11);
-    headset.on_timeout(ms(21_300));
-    let missed = datagrams(&mut headset)
-        .into_iter()
-        .filter_map(|d| match d {
-            Datagram::Feedback(f) => Some(f.missed),
-            _ => None,
-        })
-        .sum::<u16>();
-    assert_eq!(missed, 1);
-    set_arrives(&mut headset, ms(21_400), 11, 1, 4);
-    assert_eq!(headset.picture_age(ms(21_400)), Some(std::time::Duration::ZERO));
 }

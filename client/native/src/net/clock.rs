@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::Instant;
 use tongyou_protocol::ClientTime;
+use tongyou_protocol::micros::{round, to_f64};
 
 /// An instant on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,22 +91,6 @@ fn monotonic_us() -> i64 {
 #[cfg(not(unix))]
 fn monotonic_us() -> i64 {
     0
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "285 years of microseconds fit an f64's mantissa"
-)]
-const fn to_f64(us: i64) -> f64 {
-    us as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float-to-int cast saturates, and NaN becomes 0"
-)]
-fn round(us: f64) -> i64 {
-    us.round() as i64
 }
 
 #[cfg(test)]

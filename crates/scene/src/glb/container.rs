@@ -13,9 +13,9 @@ const MAGIC: &[u8] = b"glTF";
 
 /// Reads a whole file, or says that it is too large without reading on.
 pub(super) fn read_limited(path: &Path, file: &str, place: &str, limits: &Limits) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Read {
+    let failed = |reason| Error::Read {
         file: path.to_owned(),
-        source,
+        reason,
     };
     let mut bytes = Vec::new();
     let reader = std::fs::File::open(path).map_err(failed)?;
@@ -136,9 +136,9 @@ impl Source<'_> {
             ));
         };
         let path = folder.join(uri);
-        let kind = std::fs::symlink_metadata(&path).map_err(|source| Error::Read {
+        let kind = std::fs::symlink_metadata(&path).map_err(|reason| Error::Read {
             file: path.clone(),
-            source,
+            reason,
         })?;
         if !kind.is_file() {
             return Err(self.fault(place, format!("uri {uri:?} is not a regular file")));

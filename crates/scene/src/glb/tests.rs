@@ -245,7 +245,12 @@ fn uris_stay_in_the_folder() {
             "{uri}: {message}"
         );
     }
-    assert!(matches!(check("absent.bin"), Err(Error::Read { .. })));
+    let absent = check("absent.bin").unwrap_err();
+    assert!(matches!(absent, Error::Read { .. }));
+    assert!(
+        std::error::Error::source(&absent).is_none(),
+        "the reason is part of the message, and printed once"
+    );
     #[cfg(unix)]
     {
         let link = folder.join("link.bin");

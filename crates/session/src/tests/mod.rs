@@ -4,6 +4,7 @@ mod joining;
 mod leading;
 mod poses;
 mod random;
+mod returning;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
