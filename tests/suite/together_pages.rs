@@ -130,6 +130,13 @@ async fn pages_and_headsets_change_the_stop_together_on_bad_networks() {
         let all: Vec<Value> = (0..PAGES)
             .map(|i| pages.step(&json!({ "page": i, "watched": true })))
             .collect();
+        for i in 0..PAGES {
+            let now = pages.step(&json!({ "page": i, "dump": "now" }));
+            println!(
+                "{{\"page\":{i},\"sets_complete\":{},\"sets_missed\":{},\"clock\":{},\"stats\":{},\"troubles\":{}}}",
+                now["setsComplete"], now["setsMissed"], now["clock"], now["stats"], now["troubles"]
+            );
+        }
         all
     })
     .await
@@ -138,6 +145,9 @@ async fn pages_and_headsets_change_the_stop_together_on_bad_networks() {
     while tasks.join_next().await.is_some() {}
     assert!(enough.is_ok(), "only {} changes in time:\n{}", through(), server.log());
 
+    for line in server.log().lines().filter(|l| l.contains("change agreed")) {
+        println!("{line}");
+    }
     let native: Vec<Diary> = diaries.iter().map(|d| d.lock().unwrap().clone()).collect();
     judge(&native, &watched, to_monotonic_ms);
 }
