@@ -18,7 +18,8 @@ pub(crate) async fn accept(listener: Arc<Listener>, clock: Clock, mailbox: Mailb
     }
 }
 
-async fn carry(link: LinkId, handle: Arc<dyn Link>, mut events: Events, clock: Clock, mailbox: Mailbox) {
+/// Carries what comes out of one link until either end is gone.
+pub(crate) async fn carry(link: LinkId, handle: Arc<dyn Link>, mut events: Events, clock: Clock, mailbox: Mailbox) {
     if mailbox.send(Event::Connected { link, handle }).await.is_err() {
         return;
     }

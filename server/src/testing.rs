@@ -35,6 +35,11 @@ cells = [{ id = "a", eye = [0.0, 1.6, 0.0], radius_m = 2.0 }]
 walkable = [{ ground_m = 0.0, outline = [[-9.0, -9.0], [9.0, -9.0], [9.0, 9.0], [-9.0, 9.0]] }]
 "#;
 
+/// Two stops at the same place, of which the second shows it 500 s later.
+pub(crate) fn tour() -> Arc<Tour> {
+    Arc::new(Tour::parse(TOUR, "test.toml").unwrap())
+}
+
 /// A session with vantages: their numbers and stops.
 pub(crate) fn session(number: u32, tour_zero: ServerTime, vantages: &[(u16, usize)]) -> Tick {
     let active = |(vantage, stop): &(u16, usize)| ActiveVantage {
@@ -49,7 +54,7 @@ pub(crate) fn session(number: u32, tour_zero: ServerTime, vantages: &[(u16, usiz
     Tick {
         session: SessionKey(number),
         code: "BCDF-GHJK".parse::<SessionCode>().unwrap(),
-        tour: Arc::new(Tour::parse(TOUR, "test.toml").unwrap()),
+        tour: tour(),
         tour_time: TourTime(0),
         tour_zero,
         vantages: vantages.iter().map(active).collect(),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tongyou_protocol::ServerTime;
-use tongyou_session::{Input, Level, LinkId, Output, Registry};
+use tongyou_protocol::control::server_message::Body;
+use tongyou_protocol::control::{Ended, Notice, RefusedReason, ServerMessage};
+use tongyou_session::{CloseCode, Input, Level, LinkId, Output, Registry};
 use tongyou_transport::Event as LinkEvent;
 use tracing::{debug, info, warn};
 
@@ -212,6 +214,10 @@ impl Tick {
                 }
                 Output::Close { link, code, reason } => {
                     self.fanout.remove(link);
+                    if let (Some(words), Some(handle)) = (last_words(code, &reason), self.links.get(&link)) {
+                        // The link closes anyway; one that is full hears nothing more.
+                        let _ = handle.send_control(words.to_bytes());
+                    }
                     let at = self.clock.now() + CLOSE_GRACE;
                     self.closing.insert(
                         link,
@@ -281,3 +287,21 @@ impl Tick {
         self.slot.close();
     }
 }
+
+/// Why a link is closed, as a message: a browser is not told the reason of a close. `None` where the session has said
+/// it before.
+fn last_words(code: CloseCode, reason: &str) -> Option<ServerMessage> {
+    let message = reason.to_owned();
+    match code {
+        CloseCode::Done | CloseCode::Refused => None,
+        // Who is replaced by another connection, or floods, must not come back by itself.
+        CloseCode::Replaced | CloseCode::Flood => Some(Body::Ended(Ended { message }).into()),
+        CloseCode::Silent => {
+            let reason = RefusedReason::RefusedUnspecified.into();
+            Some(Body::Notice(Notice { reason, message }).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
