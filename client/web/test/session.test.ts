@@ -331,11 +331,11 @@ describe("the lead", () => {
 test("silence: dead after unanswered pings, not after a sleep of the machine, nor while anything is heard", () => {
   const silence = new Silence();
   silence.heard(0);
-  for (let i = 1; i <= 8; i++) silence.asked(i * 250_000);
-  expect(silence.isDead(2.4e6)).toBe(false);
-  expect(silence.isDead(2.6e6)).toBe(true);
-  silence.heard(2.6e6);
-  expect(silence.isDead(2.7e6)).toBe(false);
+  for (let i = 1; i <= 13; i++) silence.asked(i * 250_000);
+  expect(silence.isDead(3.4e6)).toBe(false);
+  expect(silence.isDead(3.6e6)).toBe(true);
+  silence.heard(3.6e6);
+  expect(silence.isDead(3.7e6)).toBe(false);
   silence.asked(600e6);
   expect(silence.isDead(600e6), "just woken").toBe(false);
 });

@@ -1,9 +1,9 @@
 // Tells a dead path from a quiet one: QUIC itself gives up only after half a minute.
 
 /** Pings without any sign of life after which the path is dead. */
-const UNANSWERED = 8;
-/** And not before this time. */
-const LEAST_US = 2.5e6;
+const UNANSWERED = 10;
+/** And not before this time; the server gives up after four seconds. */
+const LEAST_US = 3.5e6;
 
 export class Silence {
   #heardUs = Number.POSITIVE_INFINITY;
