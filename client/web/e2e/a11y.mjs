@@ -4,7 +4,7 @@
 //   node a11y.mjs '{"url": "https://127.0.0.1:4433/", "code": "BCDF-GHJK", "login": "https://…/guide/login?token=…"}'
 //
 // url, code: required; login: the guide's console too, leading the session of `code`. sizes ([[width, height], …]),
-// locales. Prints {"ok", "states": [{"state", "violations": […], "minor": […], "keyboard": {"reached", "missed",
+// locales; spoil: JS run in the page before each look, to see that what is spoilt is found. Prints {"ok", "states": [{"state", "violations": […], "minor": […], "keyboard": {"reached", "missed",
 // "unseen"}}]}; fails where axe finds anything serious or critical, or the keyboard misses something.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,7 +15,8 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const PRESSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
 
-async function audit(page, state) {
+async function audit(page, state, spoil) {
+  if (spoil) await page.evaluate(spoil);
   // Evaluated from outside: the pages' policy forbids foreign scripts.
   await page.evaluate(axe);
   const found = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags }), TAGS);
@@ -84,28 +85,28 @@ await main(async (args, messages) => {
         const page = await context.newPage();
         listen(page, messages);
         await page.goto(args.url.split("#")[0]);
-        states.push(await audit(page, name("first page")));
+        states.push(await audit(page, name("first page"), args.spoil));
         await page.fill("#code", "nonsense");
         await page.click("#go");
-        states.push(await audit(page, name("a wrong code")));
+        states.push(await audit(page, name("a wrong code"), args.spoil));
         await page.fill("#code", args.code);
         await page.fill("#name", "Axe");
         await page.click("#go");
         await waitForSet(page, args.timeoutMs ?? 30_000);
         await page.waitForTimeout(800);
-        states.push(await audit(page, name("tour")));
+        states.push(await audit(page, name("tour"), args.spoil));
         if (!args.login) return;
         await page.click("button:has-text('离开'), button:has-text('Leave')");
         const cookies = await login(context, args.login);
         if (cookies === 0) throw new Error("the guide's link did not sign in");
         await page.goto(new URL("/guide", args.login).href);
         await page.waitForSelector(`[data-code="${args.code}"]`, { timeout: 30_000 });
-        states.push(await audit(page, name("console")));
+        states.push(await audit(page, name("console"), args.spoil));
         await page.click(`[data-code="${args.code}"]`);
         await waitForSet(page, args.timeoutMs ?? 30_000);
         await page.waitForFunction(() => window.tongyou.leads, null, { timeout: 10_000 });
         await page.waitForTimeout(1500);
-        states.push(await audit(page, name("guide's tour")));
+        states.push(await audit(page, name("guide's tour"), args.spoil));
       });
     }
   }

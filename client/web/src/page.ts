@@ -102,6 +102,7 @@ export class Page {
     this.#hud.hidden = !tour;
     this.#canvas.tabIndex = tour ? 0 : -1;
     if (tour) this.#canvas.focus();
+    else this.#welcome.querySelector("input")?.focus();
   }
 }
 

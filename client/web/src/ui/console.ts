@@ -61,7 +61,10 @@ export class Console {
     this.element.classList.toggle("folded", innerWidth < 720);
     setInterval(() => this.#showClock(), 1000);
     document.addEventListener("keydown", (e) => {
-      if (e.target instanceof HTMLInputElement || this.#sure.open || !live.session.leads) return;
+      // Letters are keys only where the tour has the focus: elsewhere somebody may be dictating.
+      const here = e.target === document.body || e.target instanceof HTMLCanvasElement;
+      if (!here && !(e.target instanceof Node && this.element.contains(e.target))) return;
+      if (this.#sure.open || !live.session.leads || e.ctrlKey || e.metaKey || e.altKey) return;
       if (e.key === "n" || e.key === "N" || e.key === "]") this.go(1);
       if (e.key === "p" || e.key === "P" || e.key === "[") this.go(-1);
     });
