@@ -9,11 +9,15 @@ pub enum Shader {
     Shadow,
     /// Shades visibility samples and writes NV12 and depth.
     Shade,
+    /// Warps a layer to an eye.
+    PresentWarp,
 }
 
 impl Shader {
-    /// Every module.
+    /// Every module of the renderer.
     pub const ALL: [Self; 3] = [Self::Raster, Self::Shadow, Self::Shade];
+    /// Every module of the native client.
+    pub const PRESENT: [Self; 1] = [Self::PresentWarp];
 
     /// The module's name, for labels and messages.
     #[must_use]
@@ -22,6 +26,7 @@ impl Shader {
             Self::Raster => "raster",
             Self::Shadow => "shadow",
             Self::Shade => "shade",
+            Self::PresentWarp => "present_warp",
         }
     }
 
@@ -32,6 +37,7 @@ impl Shader {
             Self::Raster => ["enable primitive_index;\n", COMMON, RASTER].concat(),
             Self::Shadow => [COMMON, SHADOW].concat(),
             Self::Shade => [COMMON, SKY, TONE, LIGHT, SHADE].concat(),
+            Self::PresentWarp => PRESENT_WARP.to_owned(),
         }
     }
 
@@ -42,6 +48,7 @@ impl Shader {
             Self::Raster => &["vs_view", "fs_opaque", "fs_alpha"],
             Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
             Self::Shade => &["cs_shade"],
+            Self::PresentWarp => &["vs_surface", "vs_sheet", "vs_edge", "fs_surface", "fs_sheet", "fs_edge"],
         }
     }
 }
@@ -53,6 +60,7 @@ const SKY: &str = include_str!("../wgsl/sky.wgsl");
 const TONE: &str = include_str!("../wgsl/tone.wgsl");
 const LIGHT: &str = include_str!("../wgsl/light.wgsl");
 const SHADE: &str = include_str!("../wgsl/shade.wgsl");
+const PRESENT_WARP: &str = include_str!("../wgsl/present_warp.wgsl");
 
 #[cfg(test)]
 mod tests {
@@ -62,7 +70,7 @@ mod tests {
 
     #[test]
     fn every_entry_point_is_there_and_valid() {
-        for shader in Shader::ALL {
+        for shader in Shader::ALL.into_iter().chain(Shader::PRESENT) {
             let source = shader.source();
             let module = naga::front::wgsl::parse_str(&source)
                 .unwrap_or_else(|e| panic!("{}: {}", shader.name(), e.emit_to_string(&source)));

@@ -1,0 +1,84 @@
+//! Structs as the shaders read them. A test compares each with what naga reports.
+
+use bytemuck::{Pod, Zeroable};
+use glam::{Mat4, Vec2, Vec4};
+
+/// `Eye` of `present_warp.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Eye {
+    pub(super) clip_from_world: Mat4,
+    pub(super) point: Vec4,
+}
+
+/// `Layer` of `present_warp.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Layer {
+    pub(super) world_from_layer: Mat4,
+    pub(super) layer_from_face: [Mat4; 6],
+    pub(super) depth_scale: f32,
+    pub(super) half_tangent: f32,
+    pub(super) depth_size: f32,
+    pub(super) face_size: f32,
+    pub(super) share: Vec2,
+    pub(super) brightness: f32,
+    pub(super) unused: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::mem::offset_of;
+
+    use tongyou_shaders::Shader;
+
+    use super::*;
+
+    /// Name to (size, member name to offset) of each struct that a shader declares.
+    fn structs(shader: Shader) -> BTreeMap<String, (usize, BTreeMap<String, usize>)> {
+        let module = naga::front::wgsl::parse_str(&shader.source()).unwrap();
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let found = module.types.iter().filter_map(|(handle, ty)| match &ty.inner {
+            naga::TypeInner::Struct { members, .. } => {
+                let offsets = members.iter().map(|m| (m.name.clone().unwrap(), m.offset as usize));
+                Some((
+                    ty.name.clone().unwrap(),
+                    (layouter[handle].size as usize, offsets.collect()),
+                ))
+            }
+            _ => None,
+        });
+        found.collect()
+    }
+
+    macro_rules! check {
+        ($structs:expr, $name:literal, $ty:ty, $($field:ident),+) => {{
+            let (size, offsets) = &$structs[$name];
+            assert_eq!(*size, size_of::<$ty>(), "size of {}", $name);
+            let ours = BTreeMap::from([$((stringify!($field).to_owned(), offset_of!($ty, $field))),+]);
+            assert_eq!(*offsets, ours, "{}", $name);
+        }};
+    }
+
+    #[test]
+    fn structs_lie_in_memory_as_the_shaders_read_them() {
+        let warp = structs(Shader::PresentWarp);
+        check!(warp, "Eye", Eye, clip_from_world, point);
+        check!(
+            warp,
+            "Layer",
+            Layer,
+            world_from_layer,
+            layer_from_face,
+            depth_scale,
+            half_tangent,
+            depth_size,
+            face_size,
+            share,
+            brightness,
+            unused
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! What the warp draws for one face, made from its depth whenever that changes; `docs/presenting.md` describes it and
+//! `client/web/src/layer/mesh.ts` is the same in the page.
+//!
+//! A 128² grid of vertices lies on texel centres. A cell in which depth jumps is *cut*: its near part is drawn by
+//! itself, and beneath it lies the sheet, on which the background goes on under what stands before it. Everything else
+//! is the plain surface.
+
+mod sheet;
+mod surface;
+#[cfg(test)]
+mod tests;
+
+use sheet::Sheet;
+
+/// Vertices along the side of a face.
+pub const GRID: usize = 128;
+/// Cells along the side of a face.
+const CELLS: usize = GRID - 1;
+/// Relative jump of inverse depth that is a cut.
+const JUMP: f32 = 0.05;
+/// Steps of u16 that are noise of rounding, not a jump.
+const NOISE: f32 = 4.0;
+
+/// The geometry of one face, as the shaders read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaceMesh {
+    /// For each grid vertex: its own depth, depth of the sheet, column and row of the sheet's colour.
+    pub vertices: Vec<[u16; 4]>,
+    /// Triangles of the plain surface, indices of grid vertices.
+    pub surface: Vec<u16>,
+    /// Triangles of the sheet, likewise.
+    pub sheet: Vec<u16>,
+    /// Four vertices for each cut cell, top left, top right, bottom left, bottom right: grid vertex, near depth, depth
+    /// of the sheet, 0.
+    pub edges: Vec<[u16; 4]>,
+}
+
+impl FaceMesh {
+    /// `samples`: one face, row by row, `size`², `65535 · near / z`; `near` in metres.
+    #[must_use]
+    pub fn new(samples: &[u16], size: usize, near: f32) -> Self {
+        let at: Vec<usize> = (0..GRID).map(|line| texel_of(line, size)).collect();
+        let own: Vec<u16> = (0..GRID * GRID)
+            .map(|v| samples[at[v / GRID] * size + at[v % GRID]])
+            .collect();
+        let cells = Cells::find(samples, size, &at);
+        let sheet = Sheet::new(&own, &cells, 65_535.0 * near);
+        let vertices = (0..GRID * GRID)
+            .map(|v| {
+                let source = usize::from(sheet.source[v]);
+                [own[v], sheet.depth[v], small(source % GRID), small(source / GRID)]
+            })
+            .collect();
+        let in_sheet = |cell: usize| cells.cut[cell] || corners(cell).into_iter().any(|v| sheet.reached[v] != 0);
+        Self {
+            vertices,
+            surface: surface::triangles(&own, &cells.cut),
+            sheet: triangles(in_sheet),
+            edges: edges(&own, &sheet, &cells),
+        }
+    }
+
+    /// Indices of the triangles of [`Self::edges`].
+    #[must_use]
+    pub fn edge_indices(&self) -> Vec<u16> {
+        (0..self.edges.len() / 4)
+            .flat_map(|cell| [0, 2, 1, 1, 2, 3].map(|corner| small(4 * cell + corner)))
+            .collect()
+    }
+}
+
+/// The texel on which a grid line lies.
+const fn texel_of(line: usize, size: usize) -> usize {
+    (2 * line * (size - 1) + CELLS) / (2 * CELLS)
+}
+
+/// Which cells are cut, and the largest and least inverse depth in those.
+struct Cells {
+    cut: Vec<bool>,
+    nearest: Vec<u16>,
+    farthest: Vec<u16>,
+}
+
+impl Cells {
+    fn find(samples: &[u16], size: usize, at: &[usize]) -> Self {
+        let jumps = find_jumps(samples, size);
+        let mut cells = Self {
+            cut: vec![false; CELLS * CELLS],
+            nearest: vec![0; CELLS * CELLS],
+            farthest: vec![0; CELLS * CELLS],
+        };
+        for cell in 0..CELLS * CELLS {
+            let (row, column) = (cell / CELLS, cell % CELLS);
+            let (mut any, mut most, mut least) = (false, 0, u16::MAX);
+            for y in at[row]..=at[row + 1] {
+                let texels = y * size + at[column]..=y * size + at[column + 1];
+                any |= jumps[texels.clone()].iter().any(|j| *j);
+                for d in &samples[texels] {
+                    most = most.max(*d);
+                    least = least.min(*d);
+                }
+            }
+            if any && f32::from(most - least) > tolerance(most) {
+                cells.cut[cell] = true;
+                cells.nearest[cell] = most;
+                cells.farthest[cell] = least;
+            }
+        }
+        cells
+    }
+
+    /// Whether a depth belongs to what stands in front in a cut cell.
+    fn is_near(&self, cell: usize, d: u16) -> bool {
+        2 * u32::from(d) > u32::from(self.nearest[cell]) + u32::from(self.farthest[cell])
+    }
+}
+
+/// Texels at which inverse depth leaves the plane through its neighbours: on a plane the second difference is zero.
+fn find_jumps(d: &[u16], size: usize) -> Vec<bool> {
+    let bend = |a: u16, b: u16, twice: i32| (i32::from(a) + i32::from(b) - twice).unsigned_abs();
+    (0..size * size)
+        .map(|i| {
+            let twice = 2 * i32::from(d[i]);
+            let (x, y) = (i % size, i / size);
+            let across = if x > 0 && x < size - 1 {
+                bend(d[i - 1], d[i + 1], twice)
+            } else {
+                0
+            };
+            let along = if y > 0 && y < size - 1 {
+                bend(d[i - size], d[i + size], twice)
+            } else {
+                0
+            };
+            // Both fit an f32 exactly.
+            exact(across.max(along)) > tolerance(d[i])
+        })
+        .collect()
+}
+
+/// How far inverse depth may be off and still be the same surface.
+fn tolerance(d: u16) -> f32 {
+    NOISE.max(JUMP * f32::from(d))
+}
+
+fn edges(own: &[u16], sheet: &Sheet, cells: &Cells) -> Vec<[u16; 4]> {
+    let cut = (0..CELLS * CELLS).filter(|cell| cells.cut[*cell]);
+    cut.flat_map(|cell| {
+        corners(cell).map(|v| {
+            let near = if cells.is_near(cell, own[v]) {
+                own[v]
+            } else {
+                cells.nearest[cell]
+            };
+            [small(v), near, sheet.depth[v], 0]
+        })
+    })
+    .collect()
+}
+
+/// Two triangles for each cell that is wanted, counter-clockwise as seen from inside the cube.
+fn triangles(wanted: impl Fn(usize) -> bool) -> Vec<u16> {
+    (0..CELLS * CELLS)
+        .filter(|cell| wanted(*cell))
+        .flat_map(|cell| {
+            let [a, b, c, d] = corners(cell).map(small);
+            [a, c, b, b, c, d]
+        })
+        .collect()
+}
+
+/// The grid vertices of a cell: top left, top right, bottom left, bottom right.
+const fn corners(cell: usize) -> [usize; 4] {
+    let v = cell / CELLS * GRID + cell % CELLS;
+    [v, v + 1, v + GRID, v + GRID + 1]
+}
+
+/// Indices of grid vertices and of the vertices of edges fit u16: 127² · 4 < 65536.
+fn small(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "second differences of u16 are below 2^24")]
+const fn exact(n: u32) -> f32 {
+    n as f32
+}

@@ -1,0 +1,183 @@
+//! Presenting without a window: pictures as an eye would see them.
+
+use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Set, Shown, Target};
+use std::sync::Arc;
+use tongyou_protocol::depth::Cube;
+use tongyou_protocol::frame::Tag;
+use wgpu::{TextureFormat, TextureUsages};
+
+/// A picture in display values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Row by row from the top left. Alpha is 255 where something was drawn, 0 in a hole.
+    pub rgba: Vec<u8>,
+}
+
+/// Presents one layer off-screen.
+#[derive(Debug)]
+pub struct Offscreen {
+    gpu: Gpu,
+    presenter: Presenter,
+    layer: Option<Layer>,
+    set: Option<Set>,
+    canvas: Option<Canvas>,
+}
+
+#[derive(Debug)]
+struct Canvas {
+    target: Target,
+    color: wgpu::Texture,
+    readback: wgpu::Buffer,
+    row_bytes: u32,
+}
+
+impl Image {
+    /// Pixels that nothing covers.
+    #[must_use]
+    pub fn holes(&self) -> usize {
+        self.rgba.iter().skip(3).step_by(4).filter(|a| **a == 0).count()
+    }
+
+    /// One pixel, RGBA.
+    #[must_use]
+    pub fn pixel(&self, x: u32, y: u32) -> [u8; 4] {
+        let at = (y as usize * self.width as usize + x as usize) * 4;
+        [self.rgba[at], self.rgba[at + 1], self.rgba[at + 2], self.rgba[at + 3]]
+    }
+}
+
+impl Offscreen {
+    /// Without anything to show yet.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::NoDevice`], [`Error::Gpu`].
+    pub fn new(adapter: Adapter) -> Result<Self> {
+        let gpu = Gpu::new(adapter)?;
+        let presenter = Presenter::new(&gpu, TextureFormat::Rgba8Unorm);
+        gpu.check("making pipelines")?;
+        Ok(Self {
+            gpu,
+            presenter,
+            layer: None,
+            set: None,
+            canvas: None,
+        })
+    }
+
+    /// What draws.
+    #[must_use]
+    pub const fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Takes a layer: the atlas of faces of `face_size`² pixels as NV12, and inverse depth.
+    ///
+    /// # Errors
+    /// [`Error::Set`] where sizes do not fit together, [`Error::Gpu`].
+    pub fn show(&mut self, tag: Tag, face_size: u32, nv12: &[u8], depth: &Arc<Cube>) -> Result<()> {
+        let set = Set::new(tag, face_size, nv12, Arc::clone(depth), self.set.as_ref())?;
+        self.show_set(set)
+    }
+
+    /// Takes a set that is ready.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub fn show_set(&mut self, set: Set) -> Result<()> {
+        self.presenter.upload(&self.gpu, &mut self.layer, &set);
+        self.set = Some(set);
+        self.gpu.check("uploading a set")
+    }
+
+    /// What an eye sees of the layer. Without one everything is a hole.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Gpu`].
+    pub fn look(&mut self, eye: Eye, width: u32, height: u32) -> Result<Image> {
+        if self.canvas.as_ref().is_none_or(|c| c.target.size() != (width, height)) {
+            self.canvas = Some(Canvas::new(&self.gpu, width, height)?);
+        }
+        let Some(canvas) = &self.canvas else {
+            return Err(Error::Size { width, height });
+        };
+        let view = canvas.color.create_view(&wgpu::TextureViewDescriptor::default());
+        let shown: Vec<Shown<'_>> = self.layer.iter().map(Shown::whole).collect();
+        self.presenter.draw(&self.gpu, &view, &canvas.target, eye, &shown);
+        canvas.read(&self.gpu)
+    }
+}
+
+impl Canvas {
+    fn new(gpu: &Gpu, width: u32, height: u32) -> Result<Self> {
+        let target = Target::new(gpu, width, height)?;
+        let color = gpu.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("picture"),
+            size: wgpu::Extent3d {
+                width,
+                height,
+                depth_or_array_layers: 1,
+            },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: TextureFormat::Rgba8Unorm,
+            usage: TextureUsages::RENDER_ATTACHMENT | TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let row_bytes = (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+        let readback = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("picture"),
+            size: u64::from(row_bytes) * u64::from(height),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        Ok(Self {
+            target,
+            color,
+            readback,
+            row_bytes,
+        })
+    }
+
+    fn read(&self, gpu: &Gpu) -> Result<Image> {
+        const DOING: &str = "reading a picture";
+        let (width, height) = self.target.size();
+        let mut encoder = gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_texture_to_buffer(
+            self.color.as_image_copy(),
+            wgpu::TexelCopyBufferInfo {
+                buffer: &self.readback,
+                layout: wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(self.row_bytes),
+                    rows_per_image: Some(height),
+                },
+            },
+            self.color.size(),
+        );
+        gpu.queue.submit([encoder.finish()]);
+        let slice = self.readback.slice(..);
+        // What fails here shows when the range is taken.
+        slice.map_async(wgpu::MapMode::Read, |_| {});
+        gpu.wait(DOING)?;
+        let failed = |e: &dyn std::fmt::Display| Error::Gpu {
+            doing: DOING,
+            message: e.to_string(),
+        };
+        let rows = slice.get_mapped_range().map_err(|e| failed(&e))?;
+        let rgba = rows
+            .chunks_exact(self.row_bytes as usize)
+            .flat_map(|row| &row[..4 * width as usize])
+            .copied()
+            .collect();
+        drop(rows);
+        self.readback.unmap();
+        Ok(Image { width, height, rgba })
+    }
+}
