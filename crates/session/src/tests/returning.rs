@@ -148,3 +148,18 @@ fn who_was_away_during_a_stop_change_comes_to_where_the_group_is() {
     let placement = back.placement.unwrap();
     assert_eq!((placement.epoch, placement.cell), (2, 0));
 }
+
+#[test]
+fn a_name_that_was_taken_meanwhile_shuts_nobody_out() {
+    let mut server = Server::new();
+    let code = server.session(5);
+    let first = server.join(WALKER, code);
+    server.input(WALKER, Input::Disconnected);
+    // The same person on a page without the ticket, or somebody else.
+    server.hello(7, hello(code, "Person 2"));
+    assert!(server.welcome(7).is_some());
+    let back = come_back(&mut server, 8, code, &first, "Person 2");
+    assert_eq!(back.headset, first.headset);
+    let names: Vec<String> = back.roster.unwrap().people.into_iter().map(|p| p.name).collect();
+    assert_eq!(names, ["Person 2 2", "Person 2"], "in the order of their ids");
+}
