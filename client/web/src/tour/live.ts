@@ -8,6 +8,7 @@ import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
 import { CELL_FADE_MS, type FrameInfo, STOP_FADE_MS, Stage } from "../stage/stage";
+import type { Word } from "../ui/words";
 import type { Vec3 } from "../wire/cube";
 import type { Joint } from "../wire/datagram";
 import { vantageKey } from "../worker/messages";
@@ -40,6 +41,9 @@ export interface Extension {
   placed(yaw: number): void;
 }
 
+/** How long words of the server stay. */
+export const NOTICE_MS = 6000;
+
 export class Live {
   readonly session: Session;
   readonly stage: Stage;
@@ -55,6 +59,8 @@ export class Live {
   #presentNext = false;
   /** No set of the present stop is there yet. */
   waiting = false;
+  /** What the server said last. */
+  notice: { readonly text: string; readonly untilMs: number } | null = null;
 
   constructor(canvas: HTMLCanvasElement, clockError: ClockError, events: LiveEvents) {
     setClockError(clockError);
@@ -77,7 +83,10 @@ export class Live {
           if (now !== null && this.session.current) this.crowd.take(avatars, this.session.current.epoch, now);
         },
         forget: (key) => this.stage.layers.forget(key),
-        notice: (message) => events.notice(message),
+        notice: (text) => {
+          this.notice = { text, untilMs: performance.now() + NOTICE_MS };
+          events.notice(text);
+        },
         reset: () => {
           this.stage.layers.keepShown();
           this.crowd.scatter();
@@ -101,6 +110,14 @@ export class Live {
   walk(cell: number): void {
     const cells = this.session.stop?.cells.length ?? 0;
     if (cell >= 0 && cell < cells && cell !== this.session.placement?.cell) this.session.moveToCell(cell);
+  }
+
+  /** What keeps the picture from going on, or nothing. */
+  get status(): Word | null {
+    const { state, stands } = this.session;
+    if (state === "connecting" || state === "reconnecting") return state;
+    if (state === "joined" && (this.waiting || !this.stage.layers.shown)) return "firstPicture";
+    return stands ? "standing" : null;
   }
 
   get poseOrigin(): three.Vector3 {

@@ -1,11 +1,10 @@
 // What lies over the view of a tour for everyone: title card, captions, notice, state, people, buttons.
 import { type Person, Role } from "../gen/control_pb";
-import type { Live } from "../tour/live";
+import { type Live, NOTICE_MS } from "../tour/live";
 import { byId, make, setText } from "./dom";
 import { choose, currentLanguage, say } from "./words";
 
 const CARD_MS = 7000;
-const NOTICE_MS = 6000;
 /** The keys are shown this long; then a button brings them back. */
 const HELP_MS = 14_000;
 /** Narrower than this the list of people begins folded. */
@@ -92,7 +91,8 @@ export class Hud {
     const help = matchMedia("(pointer: coarse)").matches ? [say("helpTouch")] : [say("help")];
     if (session.leads && help[0] === say("help")) help.push(say("helpGuide"));
     setText(this.#help, help.join(" · "));
-    setText(this.#status, this.#statusText());
+    const { status } = this.#live;
+    setText(this.#status, status ? say(status) : "");
     this.#status.hidden = !this.#status.textContent;
     if (this.#live.waiting) this.#showCard();
     if (session.state === "reconnecting") this.#wasReconnecting = true;
@@ -105,14 +105,6 @@ export class Hud {
     if (wanted.join("\n") !== [...this.#people.children].map((c) => c.getAttribute("data-key")).join("\n")) {
       this.#people.replaceChildren(...session.people.map((p) => this.#entry(p)));
     }
-  }
-
-  #statusText(): string {
-    const { session, stage, waiting } = this.#live;
-    if (session.state === "connecting") return say("connecting");
-    if (session.state === "reconnecting") return say("reconnecting");
-    if (session.state === "joined" && (waiting || !stage.layers.shown)) return say("firstPicture");
-    return session.stands ? say("standing") : "";
   }
 
   #showCard(): void {

@@ -8,6 +8,7 @@ import { choose, say } from "../ui/words";
 import type { Joint } from "../wire/datagram";
 import { Arc } from "./arc";
 import { Panel } from "./panel";
+import { StatusLine } from "./status";
 
 const UP = new three.Vector3(0, 1, 0);
 const SNAP = three.MathUtils.degToRad(30);
@@ -31,6 +32,7 @@ export class Headset implements Extension {
   readonly #live: Live;
   readonly #panel = new Panel();
   readonly #arc = new Arc();
+  readonly #status = new StatusLine();
   readonly #hands: Record<"left" | "right", three.Mesh>;
   readonly #space: XRReferenceSpace | null;
   /** Head in the room at the place that the rendered point is. */
@@ -54,7 +56,7 @@ export class Headset implements Extension {
       hand.matrixAutoUpdate = false;
       live.stage.rig.add(hand);
     }
-    live.stage.scene.add(this.#panel.object, this.#arc.object);
+    live.stage.scene.add(this.#panel.object, this.#arc.object, this.#status.object);
     this.#space = live.stage.renderer.xr.getReferenceSpace();
     this.#space?.addEventListener("reset", this.#recentre);
   }
@@ -71,6 +73,7 @@ export class Headset implements Extension {
   dispose(): void {
     this.#space?.removeEventListener("reset", this.#recentre);
     this.#panel.dispose();
+    this.#status.dispose();
     this.#arc.object.removeFromParent();
     for (const hand of Object.values(this.#hands)) hand.removeFromParent();
   }
@@ -95,6 +98,9 @@ export class Headset implements Extension {
     this.#read();
     this.#teleport(hands, eye);
     const rotation = rig.quaternion.clone().multiply(turn);
+    const { status, notice } = this.#live;
+    const words = status ? say(status) : notice && info.nowMs < notice.untilMs ? notice.text : "";
+    this.#status.show(this.#live.interfaceHidden ? "" : words, eye, rotation, info.deltaS);
     return {
       head: { position: [eye.x, eye.y, eye.z], rotation: [rotation.x, rotation.y, rotation.z, rotation.w] },
       left: this.#joint(hands.left),

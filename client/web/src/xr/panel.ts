@@ -80,12 +80,12 @@ export class Panel {
   }
 }
 
-const SANS = '"PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", system-ui, sans-serif';
+export const SANS = '"PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", system-ui, sans-serif';
 const SERIF = '"Songti SC", "Noto Serif CJK SC", "SimSun", serif';
 const WIDTH_PX = Math.round(WIDTH_M * PIXELS_PER_M);
 const TEXT_FONT = `400 ${TEXT_PX}px ${SANS}`;
 
-function newContext(): CanvasRenderingContext2D {
+export function newContext(): CanvasRenderingContext2D {
   const context = document.createElement("canvas").getContext("2d");
   if (!context) throw new Error("no canvas for a panel");
   return context;
