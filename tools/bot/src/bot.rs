@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tongyou_client::core::{Event, Headset, LocalPose};
-use tongyou_client::net::{End, Error, Moment, Picture, Wearer};
+use tongyou_client::net::{Display, End, Error, Moment, Picture, Presented, Wearer};
 use tongyou_protocol::{ClientTime, SetId};
 use tongyou_stream::receive::{Complete, Counters, StreamId};
 
@@ -69,6 +69,7 @@ impl Data {
 pub(crate) struct Bot {
     shared: Arc<Shared>,
     person: Person,
+    display_hz: Option<f32>,
     guide: Option<Guide>,
     began: Moment,
     stepped: Option<ClientTime>,
@@ -85,6 +86,7 @@ impl Bot {
         name: String,
         seed: u64,
         motion: Motion,
+        display_hz: Option<f32>,
         lead_interval: Option<Duration>,
         shared: Arc<Shared>,
         began: Moment,
@@ -93,6 +95,7 @@ impl Bot {
         Self {
             shared,
             person: Person::new(seed, motion),
+            display_hz,
             guide: lead_interval.map(Guide::new),
             began,
             stepped: None,
@@ -120,7 +123,8 @@ impl Bot {
     fn on_complete(&mut self, at: Moment, set: &Complete, headset: &Headset) {
         let wrong = self.check(at, set, headset);
         let first = self.since_began_ms(at);
-        let shown = headset.shown() == Some(set.stream);
+        // A display says by itself what it has presented.
+        let shown = self.display_hz.is_none() && headset.shown() == Some(set.stream);
         let tour = headset.tour_time_at(at.client);
         let mut data = self.shared.lock();
         if let Some(tour) = tour {
@@ -286,7 +290,7 @@ impl Wearer for Bot {
                     agreed_server_us: applied.agreed.0,
                     applied_server_us: applied.applied.0,
                     applied_machine_us: at.machine_us,
-                    presented_machine_us: applied.complete.then_some(at.machine_us),
+                    presented_machine_us: (applied.complete && self.display_hz.is_none()).then_some(at.machine_us),
                     complete: applied.complete,
                 };
                 let mut data = self.shared.lock();
@@ -315,6 +319,18 @@ impl Wearer for Bot {
 
     fn on_picture(&mut self, _at: Moment, _picture: Picture) {
         self.shared.lock().report.decoded += 1;
+    }
+
+    fn display(&self) -> Display {
+        self.display_hz.map_or(Display::None, |hz| Display::Every { hz })
+    }
+
+    fn on_presented(&mut self, _at: Moment, presented: Presented) {
+        let mut data = self.shared.lock();
+        let change = data.report.stop_changes.last_mut();
+        if let Some(change) = change.filter(|c| c.epoch & 0xffff == u32::from(presented.stream.epoch)) {
+            change.presented_machine_us.get_or_insert(presented.machine_us);
+        }
     }
 
     fn on_decode_error(&mut self, _at: Moment, message: &str) {

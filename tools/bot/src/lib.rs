@@ -76,6 +76,9 @@ pub struct Config {
     pub drift_ppm: f64,
     /// Decode colour and depth, not only check checksums.
     pub decode: bool,
+    /// Instants a second at which each bot's display takes the newest complete set; without it a set counts as presented
+    /// as soon as it is complete.
+    pub display_hz: Option<f32>,
     /// Say on stderr once a second how it goes.
     pub progress: bool,
 }
@@ -99,6 +102,7 @@ impl Config {
             clock_offset: Duration::ZERO,
             drift_ppm: 0.0,
             decode: false,
+            display_hz: None,
             progress: false,
         }
     }
@@ -189,6 +193,7 @@ async fn visit(config: Config, i: usize, connect: Connect, shared: Arc<Shared>, 
         name,
         seed,
         config.motion,
+        config.display_hz,
         lead.map(|l| l.interval),
         Arc::clone(&shared),
         clock.now(),

@@ -4,23 +4,28 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use std::io::Write;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tongyou_bot::{Config, Lead, Motion, ServerTrust};
 
 #[derive(Parser)]
-#[command(about = "Headless headsets that join a session, move like people, and print a JSON report at the end")]
+#[command(
+    version,
+    about = "Headless headsets that join a session, move like people, and print a JSON report at the end"
+)]
 struct Args {
     /// The server, HOST:PORT.
     #[arg(long)]
     server: String,
-    /// SHA-256 of the server's certificate in hexadecimal; without it, what the system trusts counts.
+    /// SHA-256 of the server's certificate in hexadecimal, as in its ready file; without it the certificate must be one
+    /// that the system trusts.
     #[arg(long)]
     certificate_sha256: Option<String>,
     /// The session code.
     #[arg(long)]
     code: String,
-    /// How many bots.
-    #[arg(long, default_value_t = 1)]
-    count: usize,
+    /// How many bots, 1 to 1000.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
     /// Their names, separated by commas; beyond them bots are numbered.
     #[arg(long, value_delimiter = ',')]
     names: Vec<String>,
@@ -30,7 +35,7 @@ struct Args {
     /// Of all that is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long they stay; until Ctrl-C where it is not given.
+    /// Seconds that they stay; without it until Ctrl-C or SIGTERM. The report is printed in each case.
     #[arg(long)]
     seconds: Option<f64>,
     /// Seconds over which they arrive.
@@ -48,6 +53,10 @@ struct Args {
     /// Bots' clocks drift by this many parts per million, every second one the other way.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     drift_ppm: f64,
+    /// Displays that take the newest complete set so many times a second; without it a set counts as presented as soon
+    /// as it is complete.
+    #[arg(long)]
+    display_hz: Option<f32>,
     /// Decode colour and depth in full.
     #[arg(long)]
     decode: bool,
@@ -68,12 +77,17 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .init();
-    let config = config(Args::parse()).await?;
+    let args = Args::parse();
+    // From here on either ends the visit, and the report is printed.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let config = config(args).await?;
     let (cancel, cancelled) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            cancel.send_replace(true);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
+        cancel.send_replace(true);
         std::future::pending::<()>().await;
     });
     let report = tongyou_bot::run(config, cancelled).await;
@@ -105,9 +119,12 @@ async fn config(args: Args) -> anyhow::Result<Config> {
     let seconds = |value: f64, name: &str| {
         Duration::try_from_secs_f64(value).with_context(|| format!("--{name} {value}: not a duration"))
     };
+    if let Some(hz) = args.display_hz.filter(|hz| !(1.0..=1000.0).contains(hz)) {
+        bail!("--display-hz {hz}: must be 1 to 1000");
+    }
     Ok(Config {
         server_name: host.trim_matches(['[', ']']).to_owned(),
-        count: args.count,
+        count: args.count.into(),
         names: args.names,
         motion: match args.motion {
             MotionArg::Seeded => Motion::Seeded,
@@ -126,6 +143,7 @@ async fn config(args: Args) -> anyhow::Result<Config> {
         clock_offset: seconds(args.clock_offset_ms / 1e3, "clock-offset-ms")?,
         drift_ppm: args.drift_ppm,
         decode: args.decode,
+        display_hz: args.display_hz,
         progress: !args.quiet,
         ..Config::new(server, trust, args.code)
     })

@@ -129,11 +129,12 @@ async fn refused_bots_say_why() {
     );
 }
 
-#[tokio::test]
-async fn real_quic_and_cancellation() {
-    let dir = std::env::temp_dir().join(format!("tongyou-bot-test-{}", std::process::id()));
+/// A scripted server behind a real port; the hash of its certificate.
+fn real(server: &Scripted) -> (std::net::SocketAddr, [u8; 32]) {
+    let dir = tempfile();
     let names = ["localhost".to_owned()];
     let development = TlsIdentity::development(&names, &dir, std::time::SystemTime::now()).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
     let identity = development.webtransport;
     let listener = Listener::bind(
         ([127, 0, 0, 1], 0).into(),
@@ -142,7 +143,6 @@ async fn real_quic_and_cancellation() {
     )
     .unwrap();
     let addr = listener.local_addr().unwrap();
-    let server = Scripted::new(2);
     let serving = server.clone();
     tokio::spawn(async move {
         let mut id = 0;
@@ -152,10 +152,23 @@ async fn real_quic_and_cancellation() {
             tokio::spawn(serving.clone().serve(id, link, events));
         }
     });
-    let trust = ServerTrust::CertificateHash(identity.sha256());
+    (addr, identity.sha256())
+}
+
+/// A folder of this test alone.
+fn tempfile() -> std::path::PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("tongyou-bot-test-{}-{number}", std::process::id()))
+}
+
+#[tokio::test]
+async fn real_quic_and_cancellation() {
+    let server = Scripted::new(2);
+    let (addr, hash) = real(&server);
     let config = Config {
         count: 2,
-        ..Config::new(addr, trust, "BCDF-GHJK")
+        ..Config::new(addr, ServerTrust::CertificateHash(hash), "BCDF-GHJK")
     };
     let (stop, cancel) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(tongyou_bot::run(config, cancel));
@@ -171,5 +184,60 @@ async fn real_quic_and_cancellation() {
     while server.heard.lock().unwrap().left < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn the_program_reports_when_it_is_terminated() {
+    let server = Scripted::new(2);
+    let (addr, hash) = real(&server);
+    let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    let bots = tokio::process::Command::new(env!("CARGO_BIN_EXE_tongyou-bot"))
+        .args(["--server", &addr.to_string(), "--certificate-sha256", &hash])
+        .args(["--code", "BCDF-GHJK", "--count", "2", "--quiet"])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while server.heard.lock().unwrap().ready.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = bots.id().unwrap().to_string();
+    let killed = tokio::process::Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(killed.unwrap().success());
+    let output = tokio::time::timeout(Duration::from_secs(20), bots.wait_with_output()).await;
+    let output = output.expect("it ends").unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["joined"], &report["bots"][1]["error"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+    while server.heard.lock().unwrap().left < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_display_presents_at_its_instants() {
+    let server = Scripted::new(1);
+    let config = Config {
+        duration: Some(Duration::from_secs(12)),
+        // Instants that drift against the server's changes.
+        display_hz: Some(7.3),
+        ..config()
+    };
+    let (_keep, cancel) = tokio::sync::watch::channel(false);
+    let report = tongyou_bot::run_over(config, |i| connect(&server, Impairment::default(), i), cancel).await;
+    assert_eq!(report.problems(), Vec::<String>::new());
+    let changes = &report.bots[0].stop_changes;
+    let after: Vec<i64> = changes
+        .iter()
+        .filter_map(|c| Some(c.presented_machine_us? - c.applied_machine_us))
+        .collect();
+    assert!(after.len() >= 3, "{changes:?}");
+    assert!(
+        after.iter().all(|us| (0..160_000).contains(us)),
+        "within an interval: {after:?}"
+    );
+    assert!(after.iter().any(|us| *us > 1_000), "not at once: {after:?}");
 }
