@@ -20,7 +20,7 @@ function watch() {
     const now = window.tongyou?.epoch ?? null;
     if (now === epoch) return;
     if (epoch !== null && now !== null) {
-      watched.changes.push({ epoch: now, how, appliedMs: atMs, presentedMs: null, intervalMs: null });
+      watched.changes.push({ epoch: now, how, appliedMs: atMs, nextFrameMs: null, presentedMs: null, frames: 0 });
     }
     epoch = now;
   };
@@ -41,16 +41,20 @@ function watch() {
   const requestFrame = window.requestAnimationFrame;
   window.requestAnimationFrame = (work) => {
     const drawn = (atMs) => {
+      // A frame is on display, at the latest, when the next one begins.
+      for (const change of watched.changes) {
+        if (change.nextFrameMs === null && change.appliedMs < atMs) change.nextFrameMs = atMs;
+      }
       const intervalMs = lastFrame ? atMs - lastFrame : 0;
       lastFrame = atMs;
       watched.intervalsMs.push(intervalMs);
       if (watched.intervalsMs.length > 2000) watched.intervalsMs.shift();
       const change = watched.changes.at(-1);
+      if (change && change.presentedMs === null) change.frames += 1;
       const shown = window.tongyou?.lastSet?.epoch;
       if (change && change.presentedMs === null && shown === (change.epoch & 0xffff)) {
         // The frame has been given to the display when its callback ends.
         change.presentedMs = stamp();
-        change.intervalMs = intervalMs;
       }
     };
     return requestFrame.call(window, wrap(work, "frame", drawn));

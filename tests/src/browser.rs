@@ -20,8 +20,22 @@ impl Page {
     /// at once, the first is answered when the page is in.
     #[must_use]
     pub fn open(driver: &str, mut arguments: Value) -> Self {
-        let node = std::env::var_os("TONGYOU_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from);
         arguments["interactive"] = json!(true);
+        Self::start(driver, arguments)
+    }
+
+    /// Runs a driver that takes no further steps to its end; its one answer.
+    #[must_use]
+    pub fn run(driver: &str, arguments: Value) -> Value {
+        let mut page = Self::start(driver, arguments);
+        page.steps.take();
+        let mut line = String::new();
+        page.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
+    }
+
+    fn start(driver: &str, mut arguments: Value) -> Self {
+        let node = std::env::var_os("TONGYOU_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from);
         // A browser beside a software renderer on two cores takes its time.
         arguments["timeoutMs"] = json!(90_000);
         let script = ["client/web/e2e", "tests/drivers"]

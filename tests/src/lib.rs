@@ -9,5 +9,6 @@ pub mod browser;
 pub mod pictures;
 mod server;
 pub mod simulation;
+pub mod square;
 
 pub use server::{Running, program, root};

@@ -126,6 +126,14 @@ impl Running {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Memory that the process holds, bytes.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Whether the process is still there.
     #[must_use]
     pub fn is_alive(&mut self) -> bool {

@@ -1,6 +1,7 @@
 //! A real browser joins over WebTransport: flat, as an emulated Quest 3, and as the guide.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use glam::{Mat4, Quat, Vec3};
@@ -9,9 +10,11 @@ use tongyou_protocol::control::{self, client_message};
 use tongyou_protocol::datagram::{Datagram, Ping};
 use tongyou_tests::browser::Page;
 use tongyou_tests::pictures::{Direct, Eye, Picture};
+use tongyou_tests::square::small_world;
 use tongyou_tests::{Running, root};
+use tongyou_transport::Event;
 
-use crate::peers::{Raw, hello};
+use crate::peers::{Raw, hello, still_here};
 
 /// The largest mean FLIP between what a headset shows and a direct render from the same eye. What remains is the
 /// coding, 5.7 px a degree stretched to the page's 11, and the grid of the warp.
@@ -414,4 +417,112 @@ async fn a_human_guide_takes_over_moves_on_and_points() {
     );
     guide.step(&json!({ "end": true }));
     laptop.step(&json!({ "waitFor": "window.tongyou.state === 'ended'", "timeoutMs": 10_000 }));
+}
+
+/// A server in whose world a browser does not have to share the machine with a software renderer.
+fn quick_server(world: &tempfile::TempDir) -> Running {
+    let (tours, scenes) = (world.path().join("tours"), world.path().join("scenes"));
+    Running::start_with(&tours, &scenes, &["jiefangbei"], &["--sets-per-s", "2"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guide_in_a_headset_teleports_turns_and_points() {
+    let world = small_world();
+    let server = quick_server(&world);
+    let (witness, welcome) = Raw::join(&server, server.code(0), "Witness").await;
+    let origin: Vec3 = welcome.tour.unwrap().stops[0].pose_origin.unwrap().into();
+    let pointers = Arc::new(Mutex::new(Vec::new()));
+    let watching = tokio::spawn(watch_pointers(witness, origin, pointers.clone()));
+    let arguments = json!({
+        "login": server.ready["guide_link"], "lead": server.code(0), "name": "Guide", "width": 800, "height": 400,
+    });
+    let values = tokio::task::spawn_blocking(move || {
+        let mut headset = Page::open("xr", arguments);
+        assert_eq!(headset.dump()["leads"], true);
+        [
+            json!({ "teleport": 2, "with": "stick" }),
+            json!({ "teleport": 0, "with": "trigger" }),
+            json!({ "teleport": null }),
+            json!({ "snapTurn": 1 }),
+            json!({ "snapTurn": -1 }),
+            json!({ "aimAt": [0.0, -0.5, 0.0] }),
+            json!({ "pointing": "right" }),
+        ]
+        .map(|step| headset.step(&step))
+    })
+    .await
+    .unwrap();
+    watching.abort();
+    let [walked, back, nowhere, right, left, _, pointing] = values;
+    println!("{{\"teleport\":{walked},\"trigger\":{back},\"snap\":[{right},{left}],\"pointing\":{pointing}}}");
+    assert_eq!((&walked["cell"], &back["cell"]), (&json!(2), &json!(0)));
+    assert!(walked["movedM"].as_f64().unwrap() > 10.0, "{walked}");
+    assert_eq!(
+        (&nowhere["aimed"], &nowhere["cell"]),
+        (&Value::Null, &json!(0)),
+        "{nowhere}"
+    );
+    assert!(nowhere["movedM"].as_f64().unwrap() < 0.1, "{nowhere}");
+    let turned = |turn: &Value, degrees: f64| {
+        let by = turn["degrees"].as_f64().unwrap();
+        assert!((by.abs() - degrees).abs() < 1.0, "{turn}");
+        assert!(
+            turn["held"].as_f64().unwrap().abs() < 1.0,
+            "one flick is one turn: {turn}"
+        );
+        assert!(turn["movedM"].as_f64().unwrap() < 0.05, "{turn}");
+        by
+    };
+    assert!(
+        turned(&right, 30.0) * turned(&left, 30.0) < 0.0,
+        "two ways: {right} {left}"
+    );
+    assert!(pointing["offRayM"].as_f64().unwrap() < 0.1, "{pointing}");
+    assert_eq!(pointing["released"], true, "{pointing}");
+    let at = Vec3::from_slice(&numbers(&pointing["pointer"]));
+    let seen = pointers.lock().unwrap();
+    let nearest = seen.iter().map(|p: &Vec3| p.distance(at)).fold(f32::INFINITY, f32::min);
+    println!("{{\"pointer_as_another_sees_it_off_m\":{nearest:.3}}}");
+    assert!(nearest < 0.05, "{at} is {nearest} m from all that was seen: {seen:?}");
+}
+
+/// Where anybody points, as another headset is told.
+async fn watch_pointers(mut raw: Raw, origin: Vec3, pointers: Arc<Mutex<Vec<Vec3>>>) {
+    let mut ping = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = ping.tick() => raw.datagram(still_here().to_vec()),
+            event = raw.events.recv() => match event {
+                Some(Event::Datagram(bytes)) => {
+                    if let Ok(Datagram::Avatars(avatars)) = Datagram::from_bytes(&bytes) {
+                        let all = avatars.people.iter().filter_map(|(_, body)| body.pointer);
+                        pointers.lock().unwrap().extend(all.map(|p| p + origin));
+                    }
+                }
+                Some(_) => {}
+                None => return,
+            },
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keyboard_and_screen_reader_find_everything() {
+    let world = small_world();
+    let server = quick_server(&world);
+    let arguments = json!({
+        "url": page_url(&server), "code": server.code(0), "login": server.ready["guide_link"],
+        "locales": ["zh-CN"], "sizes": [[1366, 768], [390, 844]],
+    });
+    let answer = tokio::task::spawn_blocking(move || Page::run("a11y", arguments))
+        .await
+        .unwrap();
+    assert_eq!(answer["ok"], true, "{}", answer["error"]);
+    let states = answer["states"].as_array().unwrap();
+    assert_eq!(states.len(), 10, "five states in two sizes");
+    for state in states {
+        assert!(state["rules"].as_u64().unwrap() > 10, "nothing was checked: {state}");
+        assert!(state["keyboard"]["reached"].as_u64().unwrap() > 1, "{state}");
+    }
+    println!("{{\"accessible_states\":{}}}", states.len());
 }

@@ -63,7 +63,7 @@ async fn strangers_are_told_what_is_wrong() {
     assert_eq!(refusal(&mut raw).await.0, RefusedReason::RefusedMalformed);
 
     let mut raw = Raw::connect(&server).await;
-    raw.link.send_control(bytes::Bytes::from_static(&[0xff; 64])).unwrap();
+    raw.link.send_control(Bytes::from_static(&[0xff; 64])).unwrap();
     assert_eq!(refusal(&mut raw).await.0, RefusedReason::RefusedMalformed);
 
     the_tour_goes_on(&mut server).await;

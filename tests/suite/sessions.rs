@@ -183,3 +183,44 @@ async fn who_joins_late_sees_what_the_others_see_within_one_set_interval() {
     assert!(worst_tour_us <= 20_000, "tour time is {worst_tour_us} µs off");
     assert_eq!(early.lock().unwrap().problems, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes: a tour of three minutes"]
+async fn three_minutes_of_tour_leave_no_memory_behind() {
+    // What a minute may add once everything has been used: measured at a few hundred kilobytes.
+    const GROWTH_PER_MINUTE: u64 = 8 << 20;
+    let server = Running::start(&["jiefangbei"], &["--sets-per-s", "4"]);
+    let mut config = bots(&server, 0, 8);
+    config.duration = Some(Duration::from_secs(180));
+    config.lead = Some(Lead {
+        grant: server.grant(0).to_owned(),
+        interval: Duration::from_secs(4),
+    });
+    let memory = async {
+        let mut at = Vec::new();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(55)).await;
+            at.push(server.resident_bytes());
+        }
+        at
+    };
+    let (report, memory) = tokio::join!(run(config), memory);
+    assert_eq!(report.problems(), Vec::<String>::new());
+    let changes = report.bots.iter().map(|b| b.stop_changes_applied).min().unwrap();
+    println!(
+        "{{\"tour_s\":{:.0},\"bots\":8,\"changes\":{changes},\"sets\":{},\"server_bytes_each_minute\":{memory:?}}}",
+        report.seconds, report.sets_complete
+    );
+    assert!(changes >= 8, "only {changes} stop changes reached everyone");
+    assert!(
+        report.bots.iter().all(|b| b.sets.complete > 20 && b.reconnected == 0),
+        "{report:?}"
+    );
+    let grown = memory[2].saturating_sub(memory[1]);
+    assert!(
+        grown <= GROWTH_PER_MINUTE,
+        "the server grew from {} to {} bytes",
+        memory[1],
+        memory[2]
+    );
+}
