@@ -1,5 +1,6 @@
 // The clock against simulated paths and drifting clocks.
 import { expect, test } from "vitest";
+import { clientUsOf, clockErrorFrom, machineUsOf, nowUs, setClockError } from "../src/clock/now";
 import { ClockSync, clientAt, serverAt } from "../src/clock/sync";
 import type { Pong } from "../src/wire/datagram";
 
@@ -114,4 +115,23 @@ test("answers to nothing, and impossible ones, are ignored", () => {
   expect(sync.line).toBeNull();
   expect(sync.onPong(2000, pong({}))).toBe(true);
   expect(sync.line).not.toBeNull();
+});
+
+test("a page with a wrong clock sees wrong time everywhere but where the machine's time is recorded", () => {
+  const trueUs = (): number => (performance.timeOrigin + performance.now()) * 1000;
+  const before = trueUs();
+  const error = clockErrorFrom("?clock=3000,50");
+  expect(error).toMatchObject({ offsetUs: 3e6, ppm: 50 });
+  setClockError({ ...error, sinceUs: before - 100e6 });
+  try {
+    const [told, now] = [nowUs(), trueUs()];
+    // 3 s ahead, and 50 ppm of the hundred seconds since.
+    expect(told - now).toBeGreaterThan(3e6 + 5000 - 2000);
+    expect(told - now).toBeLessThan(3e6 + 5000 + 10);
+    expect(Math.abs(machineUsOf(told) - now)).toBeLessThan(2000);
+    expect(clientUsOf(performance.now()) - trueUs()).toBeGreaterThan(3e6);
+  } finally {
+    setClockError({ offsetUs: 0, ppm: 0, sinceUs: 0 });
+  }
+  expect(clockErrorFrom("?clock=x,y")).toMatchObject({ offsetUs: 0, ppm: 0 });
 });
