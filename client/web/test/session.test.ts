@@ -240,6 +240,31 @@ describe("coming back", () => {
     expect(heard.placed.mock.calls[0]?.[1], "looks on where it looked").toBe("cell");
   });
 
+  test("who had asked to walk before the break asks again; who was given another place goes back", async () => {
+    const moves = (): number[] => worker.said.flatMap((b) => (b.case === "moveToCell" ? [b.value.cell] : []));
+    const back = async (): Promise<void> => {
+      worker.tell({ kind: "closed", reason: "cut" });
+      await vi.advanceTimersByTimeAsync(300);
+      worker.open();
+      welcome();
+    };
+    const { session } = await joined();
+    await back();
+    expect(moves()).toEqual([]);
+    session.moveToCell(3);
+    await back();
+    expect(moves()).toEqual([3, 3]);
+    worker.say({ case: "placement", value: { ...placement(1, 4), cell: 3 } });
+    await back();
+    expect(moves(), "the server gave place 0").toEqual([3, 3, 3]);
+    worker.say({ case: "placement", value: { ...placement(1, 4), cell: 3 } });
+    session.leave();
+    await session.join(REQUEST);
+    worker.open();
+    welcome();
+    expect(moves(), "a new visit").toEqual([3, 3, 3]);
+  });
+
   test("it is given up when the server has forgotten the place", async () => {
     const { session } = await joined();
     worker.tell({ kind: "closed", reason: "cut" });

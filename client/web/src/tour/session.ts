@@ -108,6 +108,8 @@ export class Session {
   #lostAtMs = 0;
   /** What to do about the lead when the server has let us in. */
   #lead: JoinRequest["lead"] = "no";
+  /** Where the wearer asked to stand last, while the server has not said so. */
+  #wish: { epoch: number; cell: number } | null = null;
   #newsAtMs = 0;
   #look: ReturnType<typeof setInterval> | undefined;
   /** Nothing has been heard of the picture for a while, neither a set nor that it is still. */
@@ -154,6 +156,8 @@ export class Session {
     this.#lead = request.lead;
     this.#retries = 0;
     this.#lostAtMs = performance.now();
+    this.placement = null;
+    this.#wish = null;
     this.#become("connecting");
     const ticket = this.#memory.ticketFor(request.code);
     this.#ticket = ticket && (await claim(ticket)) ? ticket : "";
@@ -181,6 +185,7 @@ export class Session {
 
   moveToCell(cell: number): void {
     if (!this.current) return;
+    this.#wish = { epoch: this.current.epoch, cell };
     this.send({
       case: "moveToCell",
       value: { epoch: this.current.epoch, cell },
@@ -282,7 +287,11 @@ export class Session {
         this.#events.reset();
         this.#become("joined");
         if (this.stop && this.current) this.#events.stopChanged(this.stop, this.current.stop);
+        const wish = this.#wish ?? this.placement;
         if (welcome.placement) this.#place(welcome.placement, "join");
+        // After a long break the server may have given the place away, or never heard of the last wish.
+        const elsewhere = wish && wish.cell !== welcome.placement?.cell;
+        if (elsewhere && wish.epoch === this.current?.epoch) this.moveToCell(wish.cell);
         if (!this.leads && (this.#lead === "take" || (this.#lead === "keep" && !this.led))) this.takeLead();
         this.#lead = this.leads || this.#lead !== "no" ? "keep" : "no";
         this.#remember();
@@ -387,6 +396,7 @@ export class Session {
   #place(placement: Placement, why: "join" | "stop" | "cell"): void {
     const before = this.placement;
     this.placement = placement;
+    if (this.#wish && (this.#wish.cell === placement.cell || this.#wish.epoch !== placement.epoch)) this.#wish = null;
     this.#newsAtMs = performance.now();
     const same = before && vantageKey(before) === vantageKey(placement);
     // Who comes back to where they stood goes on looking where they looked.
