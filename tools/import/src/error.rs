@@ -1,33 +1,38 @@
-//! What can be wrong with a scan.
+//! What can be wrong with an input, its options or its output.
 
 use std::path::PathBuf;
 
-/// A scan that can not be imported.
+/// Something that ends an import. The message names the file, the place in it and the fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file can not be opened, or is not LAS or LAZ, or breaks off.
+    /// The system can not read or write a file.
     #[error("{}: {source}", file.display())]
-    Las {
-        /// The scan.
+    Io {
+        /// The file.
         file: PathBuf,
-        /// What the reader says.
-        source: las::Error,
+        /// What the system says.
+        source: std::io::Error,
     },
-    /// The file is readable, but what it says makes no sense or is not supported.
-    #[error("{}: {fault}", file.display())]
-    Scan {
-        /// The scan.
+    /// A file is damaged, or says what makes no sense, or what is not supported.
+    #[error("{}: {place}: {fault}", file.display())]
+    Input {
+        /// The file.
         file: PathBuf,
-        /// What is wrong.
+        /// Where in it: `header`, `line 27`, `byte 1200`, `point 4`.
+        place: String,
+        /// What is wrong there.
         fault: String,
     },
-    /// The surface can not be built.
-    #[error("{}: surface: {fault}", file.display())]
-    Surface {
-        /// The scan.
-        file: PathBuf,
-        /// What the triangulation says.
+    /// An option makes no sense, alone or with this input.
+    #[error("{option}: {fault}")]
+    Option {
+        /// The option, such as `--crs`.
+        option: &'static str,
+        /// What is wrong with its value.
         fault: String,
     },
+    /// The scene can not be written, or one that is to be read is not valid.
+    #[error(transparent)]
+    Scene(#[from] tongyou_scene::Error),
 }

@@ -1,13 +1,14 @@
 //! One surface over the plan: a Delaunay triangulation of east and north, with the heights on top.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use glam::{Quat, Vec2, Vec3, Vec4};
+use glam::{Vec2, Vec3, Vec4};
 use spade::{DelaunayTriangulation, HasPosition, Point2, Triangulation};
-use tongyou_scene::{Alpha, Material, Mesh, Node, Primitive, Scene};
+use tongyou_scene::{Alpha, Material, Primitive, Scene};
 
-use crate::foliage::{self, Leaf};
+use super::foliage::{self, Leaf};
+use crate::import::add;
+use crate::source::Source;
 use crate::{Error, ScanPoint};
 
 /// Triangles with a longer side bridge a gap in the scan and are left out, in cells of the thinning grid.
@@ -36,12 +37,9 @@ pub(crate) fn scene(
     cell_m: f64,
     name: &str,
     base: bool,
-    path: &Path,
+    source: &Source,
 ) -> Result<(Scene, usize), Error> {
-    let fault = |fault: String| Error::Surface {
-        file: path.to_owned(),
-        fault,
-    };
+    let fault = |fault: String| source.fault("surface", fault);
     let corners = points
         .iter()
         .enumerate()
@@ -93,30 +91,8 @@ pub(crate) fn scene(
     Ok((out, count))
 }
 
-fn add(scene: &mut Scene, name: String, primitive: Primitive) {
-    scene.meshes.push(Mesh {
-        name: name.clone(),
-        primitives: vec![primitive],
-    });
-    scene.nodes.push(Node {
-        name,
-        parent: None,
-        translation: Vec3::ZERO,
-        rotation: Quat::IDENTITY,
-        scale: Vec3::ONE,
-        mesh: Some(scene.meshes.len() - 1),
-        light: None,
-    });
-}
-
-/// East, north, up to x east, y up, z south.
-#[expect(clippy::cast_possible_truncation, reason = "metres within 100 km of the origin")]
 fn to_scene(point: &ScanPoint) -> Vec3 {
-    Vec3::new(
-        point.position.x as f32,
-        point.position.z as f32,
-        -point.position.y as f32,
-    )
+    crate::import::to_scene(point.position)
 }
 
 fn normals(positions: &[Vec3], triangles: &[[usize; 3]]) -> Vec<Vec3> {
@@ -197,7 +173,8 @@ fn disc(y: f32) -> Primitive {
     }
 }
 
-fn material() -> Material {
+/// The material of what a scan saw.
+pub(crate) fn material() -> Material {
     Material {
         name: "scan".into(),
         base_color: Vec4::ONE,
@@ -215,20 +192,6 @@ fn material() -> Material {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "between 0 and 255"
-)]
-fn linear(color: [u8; 3]) -> [u8; 4] {
-    let [r, g, b] = color.map(|v| {
-        let v = f32::from(v) / 255.0;
-        let linear = if v <= 0.04045 {
-            v / 12.92
-        } else {
-            ((v + 0.055) / 1.055).powf(2.4)
-        };
-        (linear * 255.0).round() as u8
-    });
-    [r, g, b, 255]
+fn linear([r, g, b]: [u8; 3]) -> [u8; 4] {
+    crate::color::linear([r, g, b, 255])
 }

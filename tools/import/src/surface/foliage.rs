@@ -7,7 +7,7 @@ use glam::{DMat3, DVec3, Quat, Vec3};
 use tongyou_scene::Primitive;
 
 use crate::ScanPoint;
-use crate::clean::{Cell, cell};
+use crate::clean::points::{Cell, cell};
 
 /// Squares in which the lowest point is taken for ground.
 const GROUND_M: f64 = 2.0;

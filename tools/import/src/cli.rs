@@ -1,0 +1,267 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tongyou_import::write::{self, Input, Manifest, Output, Rights};
+use tongyou_import::{Limits, Options, Placement, Surface, Up, import, inspect, validate};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Turns scans (LAS, LAZ, COPC, PLY, OBJ, STL, glTF, E57, PTS, XYZ, SPZ) into glTF scenes
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    import: Import,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says what is in a file, of any size, in a second
+    Inspect {
+        /// The scan
+        scan: PathBuf,
+    },
+    /// Says whether a scene is fit to publish
+    Validate {
+        /// A scene's folder, or a GLB or glTF file
+        scene: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Import {
+    /// The scan
+    #[arg(required = true)]
+    scan: Option<PathBuf>,
+    /// The scene to write: a folder, or one file where it ends in .glb
+    #[arg(long, required = true)]
+    out: Option<PathBuf>,
+    /// Vertices or surfels to aim for when points are drawn
+    #[arg(long, default_value_t = Options::default().vertices)]
+    vertices: usize,
+    /// How points become something that can be drawn
+    #[arg(long, value_enum, default_value_t = Points::Auto)]
+    surface: Points,
+    /// Refuse scans with more points or splats
+    #[arg(long, default_value_t = Limits::default().points)]
+    max_points: u64,
+    /// Leave out the plain disc below a scan of ground
+    #[arg(long)]
+    no_base: bool,
+    /// Leave out detached pieces of a mesh with a smaller share of its area; 0 keeps all
+    #[arg(long, default_value_t = Options::default().fragment_share)]
+    fragments: f64,
+    /// Quantise and pack (KHR_mesh_quantization, EXT_meshopt_compression); the server does not read it yet
+    #[arg(long)]
+    packed: bool,
+    /// Whom to name
+    #[arg(long, default_value = "")]
+    attribution: String,
+    /// The scan's licence
+    #[arg(long, default_value = "")]
+    licence: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+struct Place {
+    /// The coordinate system, in place of the file's: EPSG:4544, a PROJ string or WKT
+    #[arg(long)]
+    crs: Option<String>,
+    /// Where the middle of the scan lies: degrees north, degrees east (WGS 84)
+    #[arg(long, value_name = "LAT,LON", value_parser = pair, allow_hyphen_values = true)]
+    at: Option<(f64, f64)>,
+    /// The same, read off a Chinese map (GCJ-02)
+    #[arg(long, value_name = "LAT,LON", value_parser = pair, conflicts_with = "at", allow_hyphen_values = true)]
+    at_gcj02: Option<(f64, f64)>,
+    /// Where the scan's north axis points, in degrees clockwise from north
+    #[arg(long, allow_hyphen_values = true)]
+    heading: Option<f64>,
+    /// Metres in the file's unit, where it has no coordinate system
+    #[arg(long)]
+    scale: Option<f64>,
+    /// The file's upward axis, in place of that of its format
+    #[arg(long, value_enum)]
+    up: Option<Axis>,
+    /// Leave out what lies outside: metres from the middle of the scan
+    #[arg(long, value_name = "WEST,SOUTH,EAST,NORTH", value_parser = four, allow_hyphen_values = true)]
+    crop: Option<[f64; 4]>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Axis {
+    Y,
+    Z,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Points {
+    Auto,
+    Ground,
+    Surfels,
+}
+
+fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
+    let all: Result<Vec<f64>, _> = text.split(',').map(|w| w.trim().parse()).collect();
+    let all: [f64; N] = all
+        .ok()
+        .and_then(|v| v.try_into().ok())
+        .ok_or_else(|| format!("needs {N} numbers with commas between them"))?;
+    if all.iter().all(|v| v.is_finite()) {
+        Ok(all)
+    } else {
+        Err("has a number that is not finite".into())
+    }
+}
+
+fn pair(text: &str) -> Result<(f64, f64), String> {
+    numbers(text).map(|[a, b]| (a, b))
+}
+
+fn four(text: &str) -> Result<[f64; 4], String> {
+    let all: [f64; 4] = numbers(text)?;
+    if all[0] < all[2] && all[1] < all[3] {
+        Ok(all)
+    } else {
+        Err("west and south must be the smaller ones".into())
+    }
+}
+
+impl Place {
+    fn is_given(&self) -> bool {
+        let numbers = self.heading.is_some() || self.scale.is_some();
+        self.crs.is_some() || self.at.or(self.at_gcj02).is_some() || numbers || self.up.is_some() || self.crop.is_some()
+    }
+
+    fn placement(self) -> Placement {
+        Placement {
+            crs: self.crs,
+            at: self.at.or(self.at_gcj02),
+            at_is_gcj02: self.at_gcj02.is_some(),
+            heading_deg: self.heading.unwrap_or(0.0),
+            scale: self.scale.unwrap_or(1.0),
+            up: self.up.map(|axis| match axis {
+                Axis::Y => Up::Y,
+                Axis::Z => Up::Z,
+            }),
+            crop: self.crop,
+        }
+    }
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let mut out = std::io::stdout().lock();
+        match self.command {
+            Some(Command::Inspect { scan }) => {
+                writeln!(out, "{}", inspect(&scan)?)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Command::Validate { scene }) => {
+                let findings = validate(&scene)?;
+                writeln!(out, "{findings}")?;
+                Ok(if findings.errors.is_empty() {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(2)
+                })
+            }
+            None => {
+                self.import.run(&mut out)?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Import {
+    fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let start = Instant::now();
+        // The parser asks for both where there is no subcommand.
+        let (Some(scan), Some(out_path)) = (self.scan, self.out) else {
+            return Err("a scan and --out are needed".into());
+        };
+        let name = out_path
+            .file_stem()
+            .map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let as_file = out_path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb"));
+        let placement = match (as_file, self.place.is_given()) {
+            (false, false) => kept_placement(&out_path, out)?,
+            _ => self.place.placement(),
+        };
+        let options = Options {
+            limits: Limits {
+                points: self.max_points,
+                ..Limits::default()
+            },
+            vertices: self.vertices,
+            base: !self.no_base,
+            surface: match self.surface {
+                Points::Auto => Surface::Auto,
+                Points::Ground => Surface::Ground,
+                Points::Surfels => Surface::Surfels,
+            },
+            placement,
+            fragment_share: self.fragments,
+        };
+        let (scene, report) = import(&scan, &name, &options)?;
+        writeln!(out, "{report}")?;
+        if as_file {
+            let bytes = write::glb(&scene, self.packed)?;
+            write::file(&out_path, &bytes)?;
+            written(out, &out_path, bytes.len(), "", start)?;
+            return Ok(());
+        }
+        let output = Output {
+            packed: self.packed,
+            rights: Rights {
+                attribution: self.attribution,
+                licence: self.licence,
+            },
+        };
+        let input = Input::new(&scan, &options.placement)?;
+        let manifest = write::folder(&out_path, input, &scene, &report, &output)?;
+        for level in &manifest.level {
+            let error = if level.geometric_error_m > 0.0 {
+                format!(
+                    ", {} triangles, at most {:.3} m off",
+                    level.triangles, level.geometric_error_m
+                )
+            } else {
+                format!(", {} triangles", level.triangles)
+            };
+            written(out, &out_path.join(&level.file), level.bytes, &error, start)?;
+        }
+        Ok(())
+    }
+}
+
+fn written(out: &mut impl Write, path: &Path, bytes: usize, more: &str, start: Instant) -> std::io::Result<()> {
+    let seconds = start.elapsed().as_secs_f64();
+    writeln!(
+        out,
+        "written   {}, {:.1} MB{more}, in {seconds:.1} s",
+        path.display(),
+        bytes as f64 / 1e6
+    )
+}
+
+/// The placement that a scene's folder keeps from an import before.
+fn kept_placement(folder: &Path, out: &mut impl Write) -> Result<Placement, Failure> {
+    if !folder.join("scene.toml").is_file() {
+        return Ok(Placement::default());
+    }
+    let placement = Manifest::load(folder)?.placement;
+    if placement != Placement::default() {
+        writeln!(out, "placement as in {}", folder.join("scene.toml").display())?;
+    }
+    Ok(placement)
+}

@@ -1,0 +1,146 @@
+//! What an import did, for people and for `report.json`.
+
+use glam::DVec3;
+use serde::{Serialize, Serializer};
+
+use crate::Frame;
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The format of the input.
+    pub format: String,
+    /// What was made of it.
+    pub work: Work,
+    /// Triangles of the scene, the base disc not counted.
+    pub triangles: usize,
+    /// Smallest corner in local metres: east, north, up.
+    #[serde(serialize_with = "three")]
+    pub min: DVec3,
+    /// Largest corner in local metres.
+    #[serde(serialize_with = "three")]
+    pub max: DVec3,
+    /// Where the scene's origin lies, where that is known.
+    pub frame: Frame,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What was made of the input.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// One surface over the plan.
+    Ground(Ground),
+    /// A square for each point or splat.
+    Surfels(Surfels),
+    /// Meshes, cleaned.
+    Meshes(Meshes),
+}
+
+/// Of a surface over the plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ground {
+    /// Points in the file.
+    pub points: usize,
+    /// Points marked as noise, or alone in the air.
+    pub outliers: usize,
+    /// Points of the surface after thinning.
+    pub kept: usize,
+    /// Points of trees and shrubs, each drawn as a tuft.
+    pub foliage: usize,
+    /// Peaks and pits taken out of the surface.
+    pub spikes: usize,
+    /// Side of the thinning grid in metres.
+    pub cell_m: f64,
+}
+
+/// Of squares.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Surfels {
+    /// Points or splats in the file.
+    pub points: usize,
+    /// Points marked as noise or without company, splats that are nearly clear.
+    pub outliers: usize,
+    /// Squares drawn.
+    pub kept: usize,
+    /// Side of the thinning grid in metres; 0 where nothing was thinned.
+    pub cell_m: f64,
+}
+
+/// Of meshes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Meshes {
+    /// Parts, one for each material or node.
+    pub parts: usize,
+    /// Vertices in the file.
+    pub vertices: usize,
+    /// Triangles in the file.
+    pub triangles: usize,
+    /// Triangles without an area.
+    pub degenerate: usize,
+    /// Triangles that are there twice.
+    pub duplicates: usize,
+    /// Detached pieces that were left out.
+    pub fragments: usize,
+    /// Their triangles.
+    pub fragment_triangles: usize,
+    /// Triangles outside the crop.
+    pub cropped: usize,
+}
+
+fn three<S: Serializer>(v: &DVec3, to: S) -> Result<S::Ok, S::Error> {
+    v.to_array().serialize(to)
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let size = self.max - self.min;
+        writeln!(f, "frame     {}", self.frame)?;
+        writeln!(
+            f,
+            "extent    {:.1} m east, {:.1} m north, {:.1} m up",
+            size.x, size.y, size.z
+        )?;
+        match &self.work {
+            Work::Ground(ground) => {
+                writeln!(
+                    f,
+                    "points    {} read, {} outliers dropped",
+                    ground.points, ground.outliers
+                )?;
+                writeln!(
+                    f,
+                    "surface   {} points kept, one a {:.2} m cell, {} spikes removed",
+                    ground.kept, ground.cell_m, ground.spikes
+                )?;
+                writeln!(f, "foliage   {} points drawn as tufts", ground.foliage)?;
+            }
+            Work::Surfels(surfels) => {
+                writeln!(
+                    f,
+                    "points    {} read, {} outliers dropped",
+                    surfels.points, surfels.outliers
+                )?;
+                writeln!(
+                    f,
+                    "surfels   {} squares, one a {:.3} m cell",
+                    surfels.kept, surfels.cell_m
+                )?;
+            }
+            Work::Meshes(meshes) => {
+                writeln!(f, "mesh      {} triangles in {} parts", meshes.triangles, meshes.parts)?;
+                writeln!(
+                    f,
+                    "cleaned   {} degenerate, {} duplicate, {} detached pieces of {} triangles, {} outside the crop",
+                    meshes.degenerate, meshes.duplicates, meshes.fragments, meshes.fragment_triangles, meshes.cropped
+                )?;
+            }
+        }
+        write!(f, "triangles {}", self.triangles)?;
+        for warning in &self.warnings {
+            write!(f, "\nwarning   {warning}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Makes surfaces of points.
+
+pub(crate) mod foliage;
+pub(crate) mod ground;
+pub(crate) mod surfels;
