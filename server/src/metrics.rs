@@ -187,7 +187,7 @@ impl Metrics {
             ("tongyou_tick_work_seconds", "The work of one tick.", &self.tick_work),
             (
                 "tongyou_render_seconds",
-                "Drawing all sets that were due at one instant.",
+                "From the instant that sets show to their last pixel in memory.",
                 &self.render,
             ),
             ("tongyou_encode_seconds", "Coding one set.", &self.encode),

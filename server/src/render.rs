@@ -1,5 +1,5 @@
-//! The render thread: draws all active vantages of all sessions that are due, in one submission, and opens the GPU
-//! anew when it is lost.
+//! The render thread: draws all active vantages of all sessions that are due, on a GPU in one submission, and opens
+//! the GPU anew when it is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub(crate) struct Settings {
 struct Gpu {
     executor: Executor,
     scenes: BTreeMap<String, SceneId>,
+    /// Nothing is gained by one submission: each picture is coded while the next is drawn.
+    one_by_one: bool,
 }
 
 /// A picture that is due.
@@ -92,7 +94,11 @@ impl Gpu {
         for (name, scene) in scenes {
             ids.insert(name.clone(), executor.add_scene(scene)?);
         }
-        Ok(Self { executor, scenes: ids })
+        Ok(Self {
+            one_by_one: executor.is_software(),
+            executor,
+            scenes: ids,
+        })
     }
 }
 
@@ -213,32 +219,31 @@ impl Renderer {
                 self.complain(d.tick, what);
             }
         }
-        let frames = gpu.executor.execute(&planned)?;
-        self.gpu = Some(gpu);
-        self.memory = next;
-        let rendered_at = self.clock.now();
-        if !frames.is_empty() {
-            self.metrics.sets_rendered.add(frames.len() as u64);
-            self.metrics.render.record(rendered_at.saturating_since(now));
-        }
         let times = SetTimes {
             wanted: wanted.at,
             started: now,
         };
-        let sets: Vec<Rendered> = frames
-            .into_iter()
-            .filter_map(|frame| {
-                let d = due.iter().find(|d| d.request.key == frame.key)?;
-                self.last_drawn.insert((d.tick.session, d.vantage.stop), now);
-                let sets = self.refined.entry(d.key()).or_insert(0);
-                *sets = if d.request.force { *sets + 1 } else { 0 };
-                Some(self.rendered(d, frame, rendered_at, times, wanted.quality.get(&d.key())))
-            })
-            .collect();
-        if sets.is_empty() {
-            return Ok(());
+        let plans = if gpu.one_by_one { planned.split() } else { vec![planned] };
+        for plan in plans {
+            let sets: Vec<Rendered> = gpu
+                .executor
+                .execute(&plan)?
+                .into_iter()
+                .filter_map(|frame| {
+                    let d = due.iter().find(|d| d.request.key == frame.key)?;
+                    Some(self.rendered(d, frame, times, wanted.quality.get(&d.key())))
+                })
+                .collect();
+            if sets.is_empty() {
+                continue;
+            }
+            self.metrics.sets_rendered.add(sets.len() as u64);
+            self.metrics.render.record(self.clock.now().saturating_since(now));
+            jobs.send(Job::Sets(sets)).map_err(|_| Failure::NoEncoder)?;
         }
-        jobs.send(Job::Sets(sets)).map_err(|_| Failure::NoEncoder)
+        self.memory = next;
+        self.gpu = Some(gpu);
+        Ok(())
     }
 
     /// What is to be drawn now: each stop of each session at its own rate and instant.
@@ -321,14 +326,12 @@ impl Renderer {
         Ok(tick.vantages.iter().filter(|v| v.stop == stop).map(request).collect())
     }
 
-    fn rendered(
-        &mut self,
-        due: &Due<'_>,
-        frame: Frame,
-        rendered_at: ServerTime,
-        times: SetTimes,
-        quality: Option<&Quality>,
-    ) -> Rendered {
+    /// Takes note of a picture and describes it.
+    fn rendered(&mut self, due: &Due<'_>, frame: Frame, times: SetTimes, quality: Option<&Quality>) -> Rendered {
+        self.last_drawn
+            .insert((due.tick.session, due.vantage.stop), times.started);
+        let sets = self.refined.entry(due.key()).or_insert(0);
+        *sets = if due.request.force { *sets + 1 } else { 0 };
         let counter = self.next_set.entry(due.tick.session).or_insert(0);
         *counter = counter.wrapping_add(1);
         let (bitrate_bps, sets_per_s) = quality.map_or((self.settings.bitrate_bps, self.settings.sets_per_s), |q| {
@@ -347,7 +350,7 @@ impl Renderer {
                 exposure: frame.exposure,
                 ambient: frame.ambient_sh,
             },
-            rendered_at,
+            rendered_at: self.clock.now(),
             times,
             width: frame.width,
             height: frame.height,

@@ -40,6 +40,21 @@ pub struct RenderPlan {
     pub refused: Vec<(VantageKey, Refusal)>,
 }
 
+impl RenderPlan {
+    /// One plan for each vantage, in their order. A software driver draws one after the other anyway: drawn from
+    /// these, the first picture need not wait for the last. What stands still or is refused is in none of them.
+    #[must_use]
+    pub fn split(&self) -> Vec<Self> {
+        let alone = |v: &VantagePlan| Self {
+            scenes: self.scenes.get(v.scene).cloned().into_iter().collect(),
+            vantages: vec![VantagePlan { scene: 0, ..v.clone() }],
+            still: Vec::new(),
+            refused: Vec::new(),
+        };
+        self.vantages.iter().map(alone).collect()
+    }
+}
+
 /// One scene at one instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScenePlan {

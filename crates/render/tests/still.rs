@@ -197,6 +197,11 @@ fn one_scene_at_two_instants_in_one_submission_equals_each_alone() {
             let together = executor.execute(&planned).unwrap();
             memory = next;
             assert_ne!(together[0].nv12, together[1].nv12, "{name}: the train is elsewhere");
+            let split = planned.split();
+            assert_eq!(split.len(), 3);
+            for (frame, plan) in together.iter().zip(&split) {
+                assert_same(frame, &executor.execute(plan).unwrap()[0], &format!("{name}, split"));
+            }
             for ((frame, request), memory) in together.iter().zip(&requests).zip(&mut alone) {
                 let what = format!("{name}, steps {a} and {b}, {:?}", frame.key);
                 let fresh = step(&mut executor, &mut Memory::default(), request.time, request).unwrap();

@@ -108,7 +108,17 @@ fn sessions_and_stops_are_drawn_together_each_at_its_own_instant() {
         session(1, ServerTime(0), &[(1, 0), (2, 1)]),
         session(2, ServerTime(-500_000_000), &[(1, 0)]),
     ]);
-    let sets = fixture.sets(&wish);
+    for one_by_one in [true, false] {
+        let gpu = fixture.renderer.gpu.as_mut().unwrap();
+        gpu.one_by_one = one_by_one;
+        fixture.renderer.memory = Memory::default();
+        fixture.renderer.last_drawn.clear();
+        fixture.renderer.next_set.clear();
+        check(&fixture.sets(&wish));
+    }
+}
+
+fn check(sets: &[Rendered]) {
     let found: Vec<(u32, u16, f32)> = sets.iter().map(|s| (s.key.0.0, s.key.1.0, ahead(s))).collect();
     let expected = [(1, 1, 8.0), (1, 2, 4.0), (2, 1, 4.0)];
     assert_eq!(found.len(), 3);
@@ -118,7 +128,7 @@ fn sessions_and_stops_are_drawn_together_each_at_its_own_instant() {
     }
     let numbers: Vec<u32> = sets.iter().map(|s| s.tag.set.0).collect();
     assert_eq!(numbers, [1, 2, 1], "sets are numbered in each session");
-    assert_eq!(sets[0].times.started, sets[2].times.started, "one submission");
+    assert_eq!(sets[0].times.started, sets[2].times.started, "one instant");
 }
 
 #[test]

@@ -160,6 +160,12 @@ impl Executor {
         &self.gpu.adapter
     }
 
+    /// Whether the adapter draws on the processor.
+    #[must_use]
+    pub const fn is_software(&self) -> bool {
+        self.gpu.software
+    }
+
     /// The scenes to plan with.
     #[must_use]
     pub const fn scenes(&self) -> &SceneStore {
