@@ -38,6 +38,9 @@ impl Session {
             Body::MoveToCell(to) => self.move_to_cell(ctx, who, to).map_err(not_allowed),
             Body::Guide(command) => self.guide(ctx, who, &command).map_err(not_allowed),
             Body::Skew(report) => {
+                if report.epoch == self.stand.epoch {
+                    self.note_skew(ctx.now, who, report.applied_us);
+                }
                 let session = self.key;
                 ctx.out.push(Output::Skew {
                     session,

@@ -21,6 +21,8 @@ use crate::{Config, Counters, Level, LinkId, SessionKey, name, wire};
 
 /// Rosters of a storm of joins are gathered for so long.
 const ROSTER_EVERY: Duration = Duration::from_millis(50);
+/// After a stop change everybody reports the skew: the roster waits until most have.
+const SKEWS_AFTER: Duration = Duration::from_secs(1);
 /// A person who is away is remembered, at most so many for each place of the session.
 const AWAY_PER_PLACE: usize = 2;
 
@@ -63,6 +65,8 @@ pub(crate) struct Session {
     last_headset: u16,
     roster_changed: bool,
     roster_sent: Option<ServerTime>,
+    /// Since when skews wait to be told with the next roster.
+    skews_since: Option<ServerTime>,
     empty_since: Option<ServerTime>,
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct Person {
     pub(crate) former: Option<Former>,
     /// Round trip of the link, as far as it is known.
     pub(crate) rtt: Option<Duration>,
+    /// Reported for the last stop change, microseconds.
+    pub(crate) skew_us: Option<i64>,
     /// In the relay.
     pub(crate) slot: usize,
 }
@@ -167,6 +173,7 @@ impl Session {
             last_headset: 0,
             roster_changed: false,
             roster_sent: None,
+            skews_since: None,
             empty_since: Some(ctx.now),
         }
     }
@@ -219,6 +226,7 @@ impl Session {
                 moves: Bucket::new(2.0, 4.0),
                 former: None,
                 rtt: None,
+                skew_us: None,
                 slot: self.relay.join(),
             };
             (person, false)
@@ -323,8 +331,23 @@ impl Session {
         }
     }
 
+    /// A headset says how far off it carried out the last stop change.
+    pub(crate) fn note_skew(&mut self, now: ServerTime, who: HeadsetId, skew_us: i64) {
+        if let Some(person) = self.people.get_mut(&who) {
+            person.skew_us = Some(skew_us);
+            self.skews_since.get_or_insert(now);
+        }
+    }
+
     /// Tells everyone who is here, at once or, in a storm, a little later.
     pub(crate) fn send_roster(&mut self, ctx: &mut Context<'_>) {
+        if self
+            .skews_since
+            .take_if(|at| ctx.now.saturating_since(*at) >= SKEWS_AFTER)
+            .is_some()
+        {
+            self.roster_changed = true;
+        }
         let waited = self
             .roster_sent
             .is_none_or(|at| ctx.now.saturating_since(at) >= ROSTER_EVERY);
@@ -435,6 +458,7 @@ impl Session {
             may_guide: p.may_guide_until.is_some(),
             simulated: p.simulated,
             cell: self.stand.place(*id).map_or(0, |place| index(place.cell)),
+            skew_us: p.skew_us,
         };
         control::Roster {
             people: self.people.iter().map(person).collect(),

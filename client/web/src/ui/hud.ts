@@ -7,6 +7,8 @@ import { choose, currentLanguage, say } from "./words";
 const CARD_MS = 7000;
 /** The keys are shown this long; then a button brings them back. */
 const HELP_MS = 14_000;
+/** Further off than this a headset is not together with the others (the design's bound). */
+const LATE_MS = 20;
 /** Narrower than this the list of people begins folded. */
 const NARROW_PX = 720;
 
@@ -125,7 +127,14 @@ export class Hud {
   }
 
   #describe(p: Person): string {
-    return `${p.headset}|${p.name}|${p.role}|${p.simulated}|${p.cell}|${p.headset === this.#live.session.headset}|${say("you")}`;
+    return `${p.headset}|${p.name}|${p.role}|${p.simulated}|${p.cell}|${p.headset === this.#live.session.headset}|${say("you")}|${this.#skewOf(p)}`;
+  }
+
+  /** For the guide: how far from the agreed instant the last stop change came there. */
+  #skewOf(p: Person): string {
+    if (!this.#live.session.leads || p.skewUs === undefined) return "";
+    const ms = Number(p.skewUs) / 1000;
+    return Math.abs(ms) < LATE_MS ? `${ms.toFixed(1)} ms` : `⚠ ${ms.toFixed(0)} ms`;
   }
 
   #entry(p: Person): HTMLElement {
@@ -133,6 +142,7 @@ export class Hud {
       p.headset === this.#live.session.headset ? say("you") : "",
       p.role === Role.GUIDE ? say("guide") : "",
       p.simulated ? say("simulated") : "",
+      this.#skewOf(p),
     ].filter(Boolean);
     return make(
       "li",

@@ -3,7 +3,7 @@
 use super::*;
 use client_message::Body as Say;
 use guide_command::Body::{End, GoToStop, TakeLead};
-use tongyou_protocol::control::{MoveToCell, Ready, Role};
+use tongyou_protocol::control::{MoveToCell, Ready, Role, SkewReport};
 
 fn ready(server: &mut Server, link: u64, epoch: u32) {
     server.say(link, Say::Ready(Ready { epoch, set: 1 }));
@@ -378,4 +378,31 @@ fn the_instant_is_so_far_ahead_that_the_slowest_hears_of_it() {
         let ahead = server.commit(1).unwrap().at_us - server.now.0;
         assert_eq!(ahead, lead_ms * 1000, "{rtts:?}");
     }
+}
+
+#[test]
+fn the_roster_tells_how_far_off_each_headset_changed_the_stop() {
+    let mut server = Server::new();
+    let code = server.session(9);
+    server.join_guide(1, code);
+    server.join(2, code);
+    server.guide(1, 1, GoToStop(1));
+    let epoch = server.prepare(1).unwrap().epoch;
+    let report = |epoch, applied_us| {
+        Say::Skew(SkewReport {
+            epoch,
+            applied_us,
+            presented_us: applied_us + 9_000,
+        })
+    };
+    server.say(2, report(epoch, 77));
+    ready(&mut server, 1, epoch);
+    ready(&mut server, 2, epoch);
+    server.wait(400);
+    server.say(1, report(epoch, -120));
+    server.say(2, report(epoch, 24_500));
+    server.say(2, report(epoch + 1, 5));
+    server.wait(1_100);
+    let skews: Vec<_> = server.roster(1).unwrap().people.iter().map(|p| p.skew_us).collect();
+    assert_eq!(skews, [Some(-120), Some(24_500)], "of the present stop alone");
 }
