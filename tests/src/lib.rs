@@ -10,5 +10,6 @@ pub mod pictures;
 mod server;
 pub mod simulation;
 pub mod square;
+pub mod truth;
 
 pub use server::{Running, program, root};

@@ -14,3 +14,4 @@ mod simulation;
 mod together_pages;
 mod togetherness;
 mod travellers;
+mod truth;

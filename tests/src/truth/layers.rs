@@ -1,0 +1,119 @@
+//! A place's layer as a headset gets it, and the layers that it is compared with.
+
+use std::sync::Arc;
+
+use tongyou_client::present::Set;
+use tongyou_media::Size;
+use tongyou_media::decode::{self, Decoder};
+use tongyou_media::encode::{self, Backend};
+use tongyou_protocol::depth::Cube;
+use tongyou_protocol::frame::Tag;
+use tongyou_protocol::{SetId, TourTime, VantageId, cube};
+use tongyou_render::{Frame, VantageKind};
+
+use super::{Place, Studio, Warp};
+
+/// As `cargo xtask demo` starts the server: its defaults.
+const BITRATE_BPS: u32 = 12_000_000;
+const SETS_PER_S: f32 = 12.0;
+/// Sets of a group that are coded before the one that is looked at: half a group, and as many as a still view gets.
+const SETS_BEFORE: i64 = 5;
+const DEPTH_LEVEL: i32 = 3;
+
+/// What the client is told of depth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Depth {
+    /// What was rendered.
+    True,
+    /// Everything is this far, metres.
+    Constant(f32),
+}
+
+/// The sets of one place, and what they cost.
+pub struct Layers {
+    sets: [Set; Warp::ALL.len()],
+    /// Bytes of the keyframe's colour and depth.
+    pub keyframe_bytes: (usize, usize),
+}
+
+impl Layers {
+    /// As in [`Warp::ALL`].
+    #[must_use]
+    pub const fn sets(&self) -> [&Set; Warp::ALL.len()] {
+        self.sets.each_ref()
+    }
+}
+
+impl Studio {
+    /// Renders, codes and decodes the layer of a place.
+    #[must_use]
+    pub fn layers(&mut self, place: &Place, depth: Depth) -> Layers {
+        let mut encoder = encoder();
+        let mut decoder = decode::OpenH264::new().unwrap();
+        let mut keyframe_bytes = 0;
+        let mut last = None;
+        for n in 0..=SETS_BEFORE {
+            let before_us = (n - SETS_BEFORE) as f32 / SETS_PER_S * 1e6;
+            let time = TourTime(place.time().0 + before_us as i64);
+            let frame = self.render(place, place.point(), VantageKind::Panorama, time);
+            let encoded = encoder.encode(&frame.nv12, u32::try_from(n).unwrap()).unwrap();
+            if n == 0 {
+                keyframe_bytes = encoded.data.len();
+            }
+            let decoded = decoder.decode(&encoded.data).unwrap();
+            last = Some((frame, decoded));
+        }
+        let (frame, decoded) = last.unwrap();
+        let tag = tag(&frame);
+        let rendered = Cube::new(cube::FACE_SIZE as usize, frame.depth.unwrap()).unwrap();
+        let coded = rendered.encode_keyframe(DEPTH_LEVEL).unwrap();
+        let received = Cube::decode(&coded, None).unwrap();
+        let told = Arc::new(match depth {
+            Depth::True => received,
+            Depth::Constant(z) => constant((65_535.0 * tag.near / z).round() as u16),
+        });
+        let set =
+            |nv12: Vec<u8>, depth: &Arc<Cube>| Set::new(tag, cube::FACE_SIZE, nv12, Arc::clone(depth), None).unwrap();
+        Layers {
+            sets: [
+                set(decoded.nv12.clone(), &told),
+                set(frame.nv12, &told),
+                set(decoded.nv12, &Arc::new(constant(0))),
+            ],
+            keyframe_bytes: (keyframe_bytes, coded.len()),
+        }
+    }
+}
+
+fn encoder() -> encode::OpenH264 {
+    let columns = (
+        cube::ATLAS_COLUMNS * cube::FACE_SIZE,
+        cube::ATLAS_ROWS * cube::FACE_SIZE,
+    );
+    let size = Size::new(columns.0, columns.1).unwrap();
+    encode::OpenH264::new(encode::Config {
+        bitrate_bps: BITRATE_BPS,
+        fps: SETS_PER_S,
+        ..encode::Config::new(size)
+    })
+    .unwrap()
+}
+
+fn constant(d: u16) -> Cube {
+    let size = cube::FACE_SIZE as usize;
+    Cube::new(size, vec![d; 6 * size * size]).unwrap()
+}
+
+fn tag(frame: &Frame) -> Tag {
+    Tag {
+        set: SetId(1),
+        vantage: VantageId(1),
+        epoch: 1,
+        point: frame.point,
+        near: frame.near,
+        half_tangent: cube::HALF_TANGENT,
+        tour_time: frame.time,
+        exposure: frame.exposure,
+        ambient: frame.ambient_sh,
+    }
+}
