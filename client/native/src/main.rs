@@ -1,14 +1,21 @@
-//! `tongyou-client`: joins a session. There is no window yet: `--headless` stays, receives, decodes and tells.
+//! `tongyou-client`: joins a session: in a window, or with `--headless` without one.
 
-use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use clap::Parser;
 use glam::{Quat, Vec3};
 use tongyou_client::core::{self, Event, Headset, LocalJoint, LocalPose};
 use tongyou_client::net::{self, Decode, Machine, Moment, Options, Picture, Wearer};
+use tongyou_client::{poses, window};
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
-#[command(about = "Joins a session without a window and tells what happens")]
+#[command(
+    about = "Joins a session and shows it in a window",
+    after_help = "In the window: drag or arrows turn the view, W A S D lean, 1 to 9 or a click on a ring walk to a cell, \
+                  N and P are the guide's next and previous stop, R recentres, Esc leaves."
+)]
 struct Args {
     /// The server, HOST:PORT.
     #[arg(long)]
@@ -22,24 +29,51 @@ struct Args {
     /// The wearer's name.
     #[arg(long)]
     name: String,
-    /// Without a window; there is none yet, so it must be given.
+    /// A grant from the guide's console: its holder may take the lead.
+    #[arg(long, default_value = "")]
+    guide_grant: String,
+    /// Without a window: stays, receives, decodes and tells.
     #[arg(long)]
     headless: bool,
     /// Check checksums only.
-    #[arg(long)]
+    #[arg(long, requires = "headless", conflicts_with = "poses")]
     no_decode: bool,
+    /// Writes what both eyes see at these poses: a JSON array, or JSON lines.
+    #[arg(long, requires = "headless", requires = "out", value_name = "FILE")]
+    poses: Option<PathBuf>,
+    /// Where the pictures of `--poses` go.
+    #[arg(long, requires = "poses", value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Pixels of the window.
+    #[arg(long, default_value_t = 1280)]
+    width: u32,
+    /// Likewise.
+    #[arg(long, default_value_t = 720)]
+    height: u32,
+    /// Closes the window after so many frames that show the tour.
+    #[arg(long, hide = true)]
+    frames: Option<u32>,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
     let args = Args::parse();
-    if !args.headless {
-        bail!("there is no window yet: say --headless");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let options = runtime.block_on(options(&args))?;
+    match (&args.poses, &args.out) {
+        (Some(list), Some(folder)) => runtime.block_on(capture(options, list, folder)),
+        _ if args.headless => runtime.block_on(stand(options)),
+        _ => open(&args, options, &runtime),
     }
+}
+
+async fn options(args: &Args) -> anyhow::Result<Options> {
     let (host, _) = args.server.rsplit_once(':').context("--server must be HOST:PORT")?;
     let server = tokio::net::lookup_host(&args.server)
         .await
@@ -50,12 +84,38 @@ async fn main() -> anyhow::Result<()> {
         Some(hex) => ServerTrust::CertificateHash(net::parse_sha256(hex).context("--certificate-sha256")?),
         None => ServerTrust::System,
     };
-    let options = Options {
+    Ok(Options {
         connect: net::quic(server, host.trim_matches(['[', ']']), trust),
-        headset: core::Config::new(args.code, args.name),
+        headset: core::Config {
+            guide_grant: args.guide_grant.clone(),
+            ..core::Config::new(&args.code, &args.name)
+        },
         clock: Machine::default(),
         decode: if args.no_decode { Decode::Nothing } else { Decode::All },
+    })
+}
+
+fn open(args: &Args, options: Options, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+    let options = window::Options {
+        net: options,
+        size: (args.width, args.height),
+        frames: args.frames,
     };
+    let end = window::run(options, runtime.handle())?;
+    tracing::info!(?end, "over");
+    Ok(())
+}
+
+async fn capture(options: Options, list: &Path, folder: &Path) -> anyhow::Result<()> {
+    let name = list.display().to_string();
+    let text = std::fs::read_to_string(list).with_context(|| name.clone())?;
+    let poses = poses::parse(&name, &text)?;
+    let records = poses::capture(options, &poses, folder).await?;
+    tracing::info!(pairs = records.len(), folder = %folder.display(), "written");
+    Ok(())
+}
+
+async fn stand(options: Options) -> anyhow::Result<()> {
     let (cancel, cancelled) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {

@@ -1,6 +1,7 @@
 //! Presenting without a window: pictures as an eye would see them.
 
 use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Set, Shown, Target};
+use std::path::Path;
 use std::sync::Arc;
 use tongyou_protocol::depth::Cube;
 use tongyou_protocol::frame::Tag;
@@ -36,6 +37,20 @@ struct Canvas {
 }
 
 impl Image {
+    /// Writes it as PNG.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn write_png(&self, path: &Path) -> std::io::Result<()> {
+        let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        let mut encoder = png::Encoder::new(file, self.width, self.height);
+        encoder.set_color(png::ColorType::Rgba);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&self.rgba)?;
+        writer.finish()?;
+        Ok(())
+    }
+
     /// Pixels that nothing covers.
     #[must_use]
     pub fn holes(&self) -> usize {
@@ -72,6 +87,12 @@ impl Offscreen {
     #[must_use]
     pub const fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    /// The set on show.
+    #[must_use]
+    pub const fn set(&self) -> Option<&Set> {
+        self.set.as_ref()
     }
 
     /// Takes a layer: the atlas of faces of `face_size`² pixels as NV12, and inverse depth.

@@ -1,0 +1,349 @@
+//! The event loop's side of the window.
+
+use super::canvas::Canvas;
+use super::input::{Input, Wish};
+use super::stage::{Change, Stage};
+use super::view::View;
+use super::wearer::{FromNet, Known, Shared};
+use super::{End, Error, Options};
+use crate::net::{self, Machine, Presented};
+use crate::present::Eye;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use winit::application::ApplicationHandler;
+use winit::dpi::LogicalSize;
+use winit::event::{ElementState, MouseButton, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, ControlFlow};
+use winit::keyboard::PhysicalKey;
+use winit::window::{Window, WindowId};
+
+/// Vertical angle of view of a wide window; a tall one keeps its width.
+const FOV_Y: f32 = 70.0;
+const MAX_FOV_Y: f32 = 100.0;
+/// Between two frames where nothing else sets the pace, and on a software driver, which would take all processors.
+const FRAME: Duration = Duration::from_millis(8);
+const FRAME_SOFTWARE: Duration = Duration::from_millis(33);
+/// A pause in drawing is not a movement.
+const LONGEST_STEP_S: f32 = 0.1;
+
+pub(super) struct App {
+    size: (u32, u32),
+    frames_left: Option<u32>,
+    clock: Machine,
+    shared: Arc<Shared>,
+    tell: watch::Sender<Option<Presented>>,
+    window: Option<Arc<Window>>,
+    canvas: Option<Canvas>,
+    stage: Stage,
+    view: View,
+    input: Input,
+    frames: u32,
+    last_frame: Instant,
+    /// Something is to be seen that was not drawn yet.
+    is_dirty: bool,
+    end: Option<Result<End, Error>>,
+}
+
+impl App {
+    pub(super) fn new(
+        options: &Options,
+        clock: Machine,
+        shared: Arc<Shared>,
+        tell: watch::Sender<Option<Presented>>,
+    ) -> Self {
+        Self {
+            size: options.size,
+            frames_left: options.frames,
+            clock,
+            shared,
+            tell,
+            window: None,
+            canvas: None,
+            stage: Stage::new(),
+            view: View::default(),
+            input: Input::default(),
+            frames: 0,
+            last_frame: Instant::now(),
+            is_dirty: true,
+            end: None,
+        }
+    }
+
+    /// How it ended.
+    pub(super) fn end(self) -> Result<End, Error> {
+        let frames = self.frames;
+        self.end.unwrap_or(Ok(End::Left { frames }))
+    }
+
+    fn leave(&mut self, event_loop: &ActiveEventLoop, end: Result<End, Error>) {
+        self.end.get_or_insert(end);
+        event_loop.exit();
+    }
+
+    fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<(), Error> {
+        let (width, height) = self.size;
+        let attributes = Window::default_attributes()
+            .with_title("同游 Tongyou")
+            .with_inner_size(LogicalSize::new(width, height));
+        let window = event_loop
+            .create_window(attributes)
+            .map_err(|e| Error::NoWindow(e.to_string()))?;
+        let window = Arc::new(window);
+        let canvas = Canvas::new(Arc::clone(&window))?;
+        tracing::info!(adapter = canvas.gpu.name(), "the window is open");
+        self.canvas = Some(canvas);
+        self.window = Some(window);
+        Ok(())
+    }
+
+    fn wish(&mut self, event_loop: &ActiveEventLoop, wish: Wish) {
+        match wish {
+            Wish::Leave => {
+                let frames = self.frames;
+                self.leave(event_loop, Ok(End::Left { frames }));
+            }
+            Wish::Recentre => {
+                let yaw = self.shared.known().placement.map_or(0.0, |p| p.yaw);
+                self.view = View { yaw, ..View::default() };
+            }
+            other => self.shared.wanted().wishes.push(other),
+        }
+        self.is_dirty = true;
+    }
+
+    fn draw(&mut self, event_loop: &ActiveEventLoop) -> Result<(), Error> {
+        let now = Instant::now();
+        let seconds = (now - self.last_frame).as_secs_f32().min(LONGEST_STEP_S);
+        self.last_frame = now;
+        let moves = self.input.advance(&mut self.view, seconds);
+        let known = self.shared.known().clone();
+        self.follow(&known, now);
+        self.shared.wanted().view = self.view;
+        let Some(canvas) = &mut self.canvas else { return Ok(()) };
+        let Some(size) = canvas.size() else { return Ok(()) };
+        let shown = self.stage.shown();
+        let (fov_y, aspect) = angle_of_view(size);
+        let eye = Eye {
+            position: shown.map_or(self.view.offset, |(_, _, point)| point + self.view.offset),
+            rotation: self.view.rotation(),
+            fov_y,
+            aspect,
+        };
+        let stage = &mut self.stage;
+        let presented = canvas.present(|gpu, presenter, color, target| {
+            stage.draw(gpu, presenter, (color, target), eye, now);
+        })?;
+        if !presented {
+            return Ok(());
+        }
+        self.is_dirty = moves || self.stage.is_fading() || !known.others.1.is_empty();
+        if let Some((stream, set, _)) = shown {
+            let machine_us = self.clock.now().machine_us;
+            self.tell.send_if_modified(|told| {
+                let is_new = told.is_none_or(|p| (p.stream, p.set) != (stream, set));
+                if is_new {
+                    *told = Some(Presented {
+                        stream,
+                        set,
+                        machine_us,
+                    });
+                }
+                is_new
+            });
+            self.frames += 1;
+            if self.frames_left.is_some_and(|most| self.frames >= most) {
+                let frames = self.frames;
+                self.leave(event_loop, Ok(End::Left { frames }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what is to be shown, as soon as it is there.
+    fn follow(&mut self, known: &Known, now: Instant) {
+        let Some(wanted) = known.shown else { return };
+        let yaw = known.placement.map_or(0.0, |p| p.yaw);
+        match self.stage.show(wanted, now, yaw - self.view.yaw) {
+            Change::None => {}
+            Change::Cell => self.view.offset = glam::Vec3::ZERO,
+            Change::Stop => {
+                self.view = View { yaw, ..View::default() };
+            }
+        }
+    }
+
+    fn retitle(&self) {
+        if let Some(window) = &self.window {
+            window.set_title(&title(&self.shared.known()));
+        }
+    }
+
+    /// The time until the next frame.
+    fn pace(&self) -> Duration {
+        let is_software = self.canvas.as_ref().is_some_and(|c| c.gpu.is_software());
+        if is_software { FRAME_SOFTWARE } else { FRAME }
+    }
+}
+
+impl ApplicationHandler<FromNet> for App {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        if self.window.is_none()
+            && let Err(error) = self.open(event_loop)
+        {
+            self.leave(event_loop, Err(error));
+        }
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, event: FromNet) {
+        match event {
+            FromNet::Set(stream, set) => {
+                if let Some(canvas) = &self.canvas {
+                    self.stage.push(&canvas.gpu, &canvas.presenter, stream, &set);
+                }
+                self.is_dirty = true;
+            }
+            FromNet::News => {
+                self.retitle();
+                self.is_dirty = true;
+            }
+            FromNet::Over(Ok(net::End::Ended(words))) => self.leave(event_loop, Ok(End::Ended(words))),
+            FromNet::Over(Ok(net::End::Cancelled)) => {
+                let frames = self.frames;
+                self.leave(event_loop, Ok(End::Left { frames }));
+            }
+            FromNet::Over(Err(error)) => self.leave(event_loop, Err(error.into())),
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, _id: WindowId, event: WindowEvent) {
+        let done = match event {
+            WindowEvent::CloseRequested => {
+                self.wish(event_loop, Wish::Leave);
+                Ok(())
+            }
+            WindowEvent::Resized(size) => {
+                self.is_dirty = true;
+                let resized = self.canvas.as_mut().map(|c| c.resize(size.width, size.height));
+                resized.unwrap_or(Ok(())).map_err(Error::from)
+            }
+            WindowEvent::KeyboardInput { event, .. } => {
+                if let PhysicalKey::Code(code) = event.physical_key
+                    && let Some(wish) = self.input.key(code, event.state == ElementState::Pressed, event.repeat)
+                {
+                    self.wish(event_loop, wish);
+                }
+                self.is_dirty = true;
+                Ok(())
+            }
+            WindowEvent::Focused(false) => {
+                self.input.lost();
+                Ok(())
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "pixels of a window")]
+            WindowEvent::CursorMoved { position, .. } => {
+                let before = self.view;
+                self.input.moved((position.x as f32, position.y as f32), &mut self.view);
+                self.is_dirty |= before != self.view;
+                Ok(())
+            }
+            WindowEvent::MouseInput {
+                state,
+                button: MouseButton::Left,
+                ..
+            } => {
+                self.input.button(state == ElementState::Pressed);
+                Ok(())
+            }
+            WindowEvent::RedrawRequested => self.draw(event_loop),
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            self.leave(event_loop, Err(error));
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        let Some(window) = &self.window else { return };
+        if !self.is_dirty && self.frames_left.is_none() {
+            event_loop.set_control_flow(ControlFlow::Wait);
+            return;
+        }
+        let next = self.last_frame + self.pace();
+        if Instant::now() >= next {
+            window.request_redraw();
+        }
+        event_loop.set_control_flow(ControlFlow::WaitUntil(next));
+    }
+}
+
+/// Vertical angle, radians, and width over height.
+fn angle_of_view((width, height): (u32, u32)) -> (f32, f32) {
+    #[expect(clippy::cast_precision_loss, reason = "pixels of a window")]
+    let aspect = width as f32 / height as f32;
+    let fov_y = if aspect >= 1.0 {
+        FOV_Y.to_radians()
+    } else {
+        (2.0 * (0.7 / aspect).atan()).min(MAX_FOV_Y.to_radians())
+    };
+    (fov_y, aspect)
+}
+
+/// Tour, stop and people.
+fn title(known: &Known) -> String {
+    let Some(stop) = &known.stop else {
+        return "同游 Tongyou · …".to_owned();
+    };
+    let name = stop.title.as_ref().map_or("", |t| &t.zh);
+    let (index, count) = known.stops;
+    let mut title = format!(
+        "{} · {name} ({}/{count}) · {} 人 — 同游",
+        known.tour,
+        index + 1,
+        known.people.len()
+    );
+    if known.leads {
+        title.push_str(" · N/P");
+    }
+    if known.is_stalled {
+        title.push_str(" · …");
+    }
+    if let Some(notice) = &known.notice {
+        title = format!("{title} · {notice}");
+    }
+    title
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tongyou_protocol::control;
+
+    #[test]
+    fn the_title_tells_tour_stop_and_people() {
+        let mut known = Known::default();
+        assert_eq!(title(&known), "同游 Tongyou · …");
+        known.tour = "渝中".to_owned();
+        known.stops = (1, 3);
+        known.people = vec![control::Person::default(); 4];
+        let text = control::Text {
+            zh: "解放碑".to_owned(),
+            en: String::new(),
+        };
+        known.stop = Some(control::Stop {
+            title: Some(text),
+            ..control::Stop::default()
+        });
+        assert_eq!(title(&known), "渝中 · 解放碑 (2/3) · 4 人 — 同游");
+        known.notice = Some("no".to_owned());
+        assert!(title(&known).ends_with(" · no"));
+    }
+
+    #[test]
+    fn a_tall_window_keeps_its_width_of_view() {
+        assert_eq!(angle_of_view((1600, 900)).0, FOV_Y.to_radians());
+        let (fov_y, aspect) = angle_of_view((900, 1000));
+        assert!(((0.5 * fov_y).tan() * aspect - 0.7).abs() < 1e-5);
+        assert!(angle_of_view((100, 2000)).0 <= MAX_FOV_Y.to_radians());
+    }
+}

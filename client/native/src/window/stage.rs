@@ -1,0 +1,133 @@
+//! What is on show: the layer of the present vantage, the one before it while they cross-fade, those being prepared.
+
+use crate::present::{Eye, Gpu, Layer, Presenter, Set, Shown, Target};
+use glam::{Quat, Vec3};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tongyou_protocol::SetId;
+use tongyou_stream::receive::StreamId;
+
+/// Walking from cell to cell, and a change of stop.
+const CELL_FADE: Duration = Duration::from_millis(350);
+const STOP_FADE: Duration = Duration::from_millis(200);
+/// Layers that wait or are past, beside the one on show.
+const MOST_LAYERS: usize = 6;
+
+/// The layers.
+pub(super) struct Stage {
+    layers: BTreeMap<StreamId, Option<Layer>>,
+    shown: Option<StreamId>,
+    leaving: Option<Leaving>,
+}
+
+/// A layer that fades out.
+struct Leaving {
+    stream: StreamId,
+    since: Instant,
+    fade: Duration,
+    /// Heading of the view after the change, minus before.
+    turned: f32,
+}
+
+/// How the view is to change with what is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing else is shown.
+    None,
+    /// Another cell: the heading stays.
+    Cell,
+    /// Another stop: the view faces the sight.
+    Stop,
+}
+
+impl Stage {
+    pub(super) const fn new() -> Self {
+        Self {
+            layers: BTreeMap::new(),
+            shown: None,
+            leaving: None,
+        }
+    }
+
+    /// Takes a set; the newest of a stream wins.
+    pub(super) fn push(&mut self, gpu: &Gpu, presenter: &Presenter, stream: StreamId, set: &Set) {
+        presenter.upload(gpu, self.layers.entry(stream).or_default(), set);
+        let leaving = self.leaving.as_ref().map(|l| l.stream);
+        while self.layers.len() > MOST_LAYERS {
+            // Keys are ordered by epoch: the first are the oldest, but for those that are seen.
+            let seen = |s: &StreamId| Some(*s) == self.shown || Some(*s) == leaving || *s == stream;
+            let Some(old) = self.layers.keys().find(|s| !seen(s)).copied() else {
+                return;
+            };
+            self.layers.remove(&old);
+        }
+    }
+
+    /// Shows the stream that is to be shown, once a set of it is there. `turned`: how the view would turn for a new stop.
+    pub(super) fn show(&mut self, wanted: StreamId, now: Instant, turned: f32) -> Change {
+        if self.shown == Some(wanted) || !matches!(self.layers.get(&wanted), Some(Some(_))) {
+            return Change::None;
+        }
+        let before = self.shown.replace(wanted);
+        let is_stop = before.is_none_or(|b| b.epoch != wanted.epoch);
+        self.leaving = before.map(|stream| Leaving {
+            stream,
+            since: now,
+            fade: if is_stop { STOP_FADE } else { CELL_FADE },
+            turned: if is_stop { turned } else { 0.0 },
+        });
+        if is_stop { Change::Stop } else { Change::Cell }
+    }
+
+    /// The set on show, and its rendered point.
+    pub(super) fn shown(&self) -> Option<(StreamId, SetId, Vec3)> {
+        let stream = self.shown?;
+        let tag = self.layers.get(&stream)?.as_ref()?.tag();
+        Some((stream, tag.set, tag.point))
+    }
+
+    /// The light and point of what is on show.
+    pub(super) fn layer(&self) -> Option<&Layer> {
+        self.layers.get(&self.shown?)?.as_ref()
+    }
+
+    pub(super) const fn is_fading(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Draws what an eye sees.
+    pub(super) fn draw(
+        &mut self,
+        gpu: &Gpu,
+        presenter: &Presenter,
+        (color, target): (&wgpu::TextureView, &Target),
+        eye: Eye,
+        now: Instant,
+    ) {
+        self.leaving = self.leaving.take().filter(|l| now < l.since + l.fade);
+        let mut shown = Vec::with_capacity(2);
+        let part = self
+            .leaving
+            .as_ref()
+            .map_or(1.0, |l| (now - l.since).as_secs_f32() / l.fade.as_secs_f32());
+        if let Some(layer) = self.layer() {
+            shown.push(Shown {
+                share: (0.0, part),
+                ..Shown::whole(layer)
+            });
+            if let Some(leaving) = &self.leaving
+                && let Some(Some(old)) = self.layers.get(&leaving.stream)
+            {
+                // Laid over the one that comes: the eye stands and looks in it as it did.
+                let moved = (layer.tag().point, Quat::from_rotation_y(leaving.turned));
+                shown.push(Shown {
+                    layer: old,
+                    moved: Some(moved),
+                    share: (part, 1.0),
+                    brightness: 1.0,
+                });
+            }
+        }
+        presenter.draw(gpu, color, target, eye, &shown);
+    }
+}
