@@ -133,12 +133,21 @@ impl Relay {
         for me in subjects {
             self.due.clear();
             let listener = &mut self.listeners[me.slot];
+            let repeat_since = repeat_since(me, now);
             for (i, subject) in subjects.iter().enumerate() {
                 let Some(last) = subject.last else { continue };
                 if subject.slot == me.slot {
                     continue;
                 }
-                if let Some(score) = score(now, self.interval, me, subject, last, listener.sent[subject.slot]) {
+                if let Some(score) = score(
+                    now,
+                    self.interval,
+                    repeat_since,
+                    me,
+                    subject,
+                    last,
+                    listener.sent[subject.slot],
+                ) {
                     self.due.push((score, i));
                 }
             }
@@ -200,6 +209,14 @@ impl Listener {
     }
 }
 
+/// Who rests and was last sent to this listener before this instant is repeated: all together, or a resting crowd
+/// would cost each listener a datagram in every round. Listeners take turns.
+fn repeat_since(me: &Subject<'_>, now: ServerTime) -> ServerTime {
+    let phase_us = i64::try_from(me.slot % 64).unwrap_or(0) * 15_625;
+    let every_us = i64::try_from(REPEAT.as_micros()).unwrap_or(i64::MAX);
+    ServerTime(now.0 - (now.0 + phase_us).rem_euclid(every_us))
+}
+
 fn finish(batch: &mut BytesMut, count: u8) -> Bytes {
     batch[BATCH_HEADER_BYTES - 1] = count;
     batch.split().freeze()
@@ -209,6 +226,7 @@ fn finish(batch: &mut BytesMut, count: u8) -> Bytes {
 fn score(
     now: ServerTime,
     interval: Duration,
+    repeat_since: ServerTime,
     me: &Subject<'_>,
     subject: &Subject<'_>,
     last: &Last,
@@ -220,14 +238,14 @@ fn score(
     // What has never been sent has waited for long.
     let age = sent.at.map_or(REPEAT, |at| now.saturating_since(at));
     let quick = subject.leads || near || last.body.pointer.is_some();
-    let every = match (pending, quick) {
-        (true, true) => interval,
-        (true, false) => interval * SLOW,
-        (false, _) if last.body.at_rest => REPEAT,
-        (false, _) => return None,
-    };
     // A round may come up to half an interval early.
-    if age + interval / 2 < every {
+    let waited = |every: Duration| age + interval / 2 >= every;
+    let due = match (pending, quick) {
+        (true, true) => waited(interval),
+        (true, false) => waited(interval * SLOW),
+        (false, _) => last.body.at_rest && sent.at.is_none_or(|at| at < repeat_since),
+    };
+    if !due {
         return None;
     }
     let weight = if subject.leads {

@@ -123,6 +123,40 @@ fn the_last_pose_at_rest_reaches_everyone_and_latecomers() {
 }
 
 #[test]
+fn a_resting_crowd_is_repeated_in_one_datagram_a_second() {
+    let mut server = Server::new();
+    let code = server.session(20);
+    let people: Vec<Welcome> = (1..=20).map(|link| server.join(link, code)).collect();
+    // They come to rest one after the other.
+    for (link, welcome) in (1..).zip(&people) {
+        let mut pose = pose_at(welcome, &welcome.placement.unwrap(), server.now, 0, Vec3::ZERO);
+        pose.body.at_rest = true;
+        server.send(link, &Datagram::Pose(pose));
+        server.tick();
+        server.tick();
+    }
+    server.tick();
+    server.look_away();
+    for _ in 0..72 * 4 {
+        for link in 1..=20 {
+            let sent = tongyou_protocol::ClientTime(0);
+            server.send(link, &Datagram::Ping(datagram::Ping { seq: 0, sent }));
+        }
+        server.tick();
+    }
+    for link in 1..=20 {
+        let batches: Vec<usize> = server.datagrams[&LinkId(link)]
+            .iter()
+            .filter_map(|(_, bytes)| match Datagram::from_bytes(bytes).unwrap() {
+                Datagram::Avatars(a) => Some(a.people.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(batches, [19; 4], "listener {link}");
+    }
+}
+
+#[test]
 fn two_hundred_stay_within_the_budget_and_the_guide_comes_first() {
     let mut server = Server::new();
     let code = server.session(200);
