@@ -76,6 +76,17 @@ pub struct Report {
     pub bytes_per_s: Vec<f64>,
     /// From rendered to complete.
     pub frame_age_p99_ms: Vec<f64>,
+    /// CPU time of those threads of the server that neither draw nor code; not printed.
+    #[serde(skip)]
+    pub sending_cpu_ms_per_s: Vec<f64>,
+}
+
+/// What one headset is sent a second.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    bytes: f64,
+    datagrams: f64,
+    datagram_bytes: f64,
 }
 
 /// What was measured in one window.
@@ -85,8 +96,12 @@ struct Window {
     encodes: f64,
     delivered: f64,
     cpu: f64,
+    /// Of the threads that neither draw nor code.
+    sending: f64,
     bytes: f64,
     frames: f64,
+    datagrams: f64,
+    datagram_bytes: f64,
     age_p99: f64,
 }
 
@@ -120,6 +135,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (mut headsets, _) = Worker::start(&["headsets", "--server", &at, "--sha256", &sha, "--code", &code])?;
     let mut present = 0;
     for &n in &options.headsets {
+        ensure!(n > present, "numbers of headsets must rise");
         headsets.ask(&format!("add {}", n - present))?;
         present = n;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -133,14 +149,21 @@ pub async fn run(options: &Options) -> Result<Report> {
         report.encodes_per_s.push(round(of(|w| w.encodes), 2));
         report.sets_delivered.push(round(of(|w| w.delivered), 4));
         report.server_cpu_ms_per_s.push(round(of(|w| w.cpu), 1));
+        report.sending_cpu_ms_per_s.push(of(|w| w.sending));
         report.bytes_per_s.push(of(|w| w.bytes).round());
         report.frame_age_p99_ms.push(round(of(|w| w.age_p99), 1));
-        loads.push(of(|w| w.bytes) / n as f64);
+        loads.push(Load {
+            bytes: of(|w| w.bytes) / n as f64,
+            datagrams: of(|w| w.datagrams) / n as f64,
+            datagram_bytes: of(|w| w.datagram_bytes) / n as f64,
+        });
         eprintln!(
-            "{n:3} headsets: {:5.2} sets/s, {:.1} frames/s each, {:.0} ms CPU/s, delivered {:.4}, age p99 {:.0} ms",
+            "{n:3} headsets: {:5.2} sets/s, {:.1} frames/s each, {:.0} ms CPU/s ({:.1} without drawing and coding), \
+             delivered {:.4}, age p99 {:.0} ms",
             of(|w| w.renders),
             of(|w| w.frames) / n as f64,
             of(|w| w.cpu),
+            of(|w| w.sending),
             of(|w| w.delivered),
             of(|w| w.age_p99)
         );
@@ -148,21 +171,20 @@ pub async fn run(options: &Options) -> Result<Report> {
     // One stays, so that the machine does the same beside bare quinn as it did beside the server's own sending.
     headsets.ask("keep 1")?;
     report.raw_send_cpu_ms_per_s = raw(options, &rhythm, &loads).await?;
-    let renders = server.metrics()?.since(&server_zero(), "tongyou_sets_rendered_total")?;
-    ensure!(renders > 0.0, "the server drew nothing");
     Ok(report)
-}
-
-/// Before anything was counted.
-fn server_zero() -> crate::metrics::Snapshot {
-    crate::metrics::Snapshot::default()
 }
 
 async fn window(server: &Server, headsets: &mut Worker, n: usize, length: Duration) -> Result<Window> {
     headsets.ask("begin")?;
-    let (before, cpu, began) = (server.metrics()?, server.cpu_ms()?, std::time::Instant::now());
+    let (before, cpu, sending) = (server.metrics()?, server.cpu_ms()?, server.sending_cpu_ms()?);
+    let began = std::time::Instant::now();
     tokio::time::sleep(length).await;
-    let (after, cpu, seconds) = (server.metrics()?, server.cpu_ms()? - cpu, began.elapsed().as_secs_f64());
+    let (after, cpu, sending) = (
+        server.metrics()?,
+        server.cpu_ms()? - cpu,
+        server.sending_cpu_ms()? - sending,
+    );
+    let seconds = began.elapsed().as_secs_f64();
     let seen = headsets.ask("end")?;
     let number = |key: &str| {
         seen[key]
@@ -176,8 +198,11 @@ async fn window(server: &Server, headsets: &mut Worker, n: usize, length: Durati
         encodes: per_s("tongyou_sets_encoded_total")?,
         delivered: number("delivered")? / (number("sets")? * n as f64),
         cpu: cpu / seconds,
+        sending: sending / seconds,
         bytes: per_s("tongyou_frame_bytes_total")?,
         frames: per_s("tongyou_frames_sent_total")?,
+        datagrams: per_s("tongyou_datagrams_sent_total")?,
+        datagram_bytes: per_s("tongyou_datagram_bytes_total")?,
         age_p99: age_p99_ms(&seen["ages_us"])?,
     })
 }
@@ -189,8 +214,8 @@ fn age_p99_ms(ages: &Value) -> Result<f64> {
     Ok(of.p99_ms)
 }
 
-/// CPU time a second of bare quinn at each number of headsets; `loads` are the bytes a second of each headset then.
-async fn raw(options: &Options, rhythm: &Rhythm, loads: &[f64]) -> Result<Vec<f64>> {
+/// CPU time a second of bare quinn at each number of headsets; `loads` are what each headset was sent then.
+async fn raw(options: &Options, rhythm: &Rhythm, loads: &[Load]) -> Result<Vec<f64>> {
     let (mut sender, first) = Worker::start(&["raw-send"])?;
     let port = first["port"].as_u64().context("the sender has no port")?;
     let certificate = first["certificate"].as_str().context("the sender has no certificate")?;
@@ -199,7 +224,14 @@ async fn raw(options: &Options, rhythm: &Rhythm, loads: &[f64]) -> Result<Vec<f6
     let bytes = |value: &Value| value["bytes"].as_f64().context("no bytes");
     let mut costs = Vec::new();
     for (&n, load) in options.headsets.iter().zip(loads) {
-        let same = rhythm.scaled(load / rhythm.bytes_per_s());
+        let mut same = rhythm.scaled(load.bytes / rhythm.bytes_per_s());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bytes of a datagram"
+        )]
+        let bytes_each = (load.datagram_bytes / load.datagrams.max(1e-9)).round() as usize;
+        same.datagrams = (load.datagrams, bytes_each);
         // Both sides must be at it at the same time.
         let accept = std::thread::scope(|scope| {
             let accepting = scope.spawn(|| sender.ask(&format!("accept {n}")));
@@ -223,7 +255,7 @@ async fn raw(options: &Options, rhythm: &Rhythm, loads: &[f64]) -> Result<Vec<f6
                 sender.cpu_ms()? - cpu,
                 began.elapsed().as_secs_f64(),
             );
-            let share = got / seconds / (load * n as f64);
+            let share = got / seconds / (load.bytes * n as f64);
             // A window may cut a period anywhere: its keyframe is in it or not.
             ensure!(
                 (0.6..1.6).contains(&share),
@@ -242,14 +274,19 @@ async fn raw(options: &Options, rhythm: &Rhythm, loads: &[f64]) -> Result<Vec<f6
 }
 
 impl Report {
-    /// CPU of one more headset, milliseconds a second: the server's and bare quinn's.
+    /// CPU of one more headset, milliseconds a second: the server's, that of its threads which neither draw nor code,
+    /// and bare quinn's.
     #[must_use]
-    pub fn slopes(&self) -> (f64, f64) {
+    pub fn slopes(&self) -> (f64, f64, f64) {
         let line = |costs: &[f64]| {
             let points = self.headsets.iter().map(|n| *n as f64).zip(costs.iter().copied());
             slope(&points.collect::<Vec<_>>())
         };
-        (line(&self.server_cpu_ms_per_s), line(&self.raw_send_cpu_ms_per_s))
+        (
+            line(&self.server_cpu_ms_per_s),
+            line(&self.sending_cpu_ms_per_s),
+            line(&self.raw_send_cpu_ms_per_s),
+        )
     }
 
     /// What was promised and does not hold, in words.
@@ -277,7 +314,7 @@ impl Report {
                 all.push(format!("{what} a second are not constant: {least} to {most}"));
             }
         }
-        let (server, raw) = self.slopes();
+        let (server, _, raw) = self.slopes();
         if server > MOST_SLOPE * raw {
             all.push(format!(
                 "one more headset costs {server:.3} ms CPU/s, {:.2} times bare quinn's {raw:.3}",

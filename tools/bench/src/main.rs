@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use tongyou_bench::{crowd, fanout, headsets, latency, load, raw};
+use tongyou_bench::{content, crowd, fanout, headsets, latency, load, raw};
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
@@ -24,6 +24,15 @@ enum Command {
         /// Few headsets, one short window: only to see that it works
         #[arg(long)]
         quick: bool,
+        /// How many headsets, rising, separated by commas
+        #[arg(long, value_delimiter = ',')]
+        headsets: Option<Vec<usize>>,
+        /// Windows that the median is taken of
+        #[arg(long)]
+        windows: Option<usize>,
+        /// Sets a second that the server is configured for
+        #[arg(long)]
+        sets_per_s: Option<f64>,
     },
     /// The largest number of headsets with poses at 72 Hz at which the tick is in time
     Load {
@@ -43,6 +52,8 @@ enum Command {
     /// A worker of `fanout`: headsets that stand still
     #[command(hide = true)]
     Headsets(Target),
+    /// Writes the tours and scenes of the benches into a folder, to look at them
+    Content { folder: PathBuf },
     /// A worker of `fanout`: bare quinn, sending
     #[command(hide = true)]
     RawSend,
@@ -76,18 +87,40 @@ impl Target {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
-    match Cli::parse().command {
-        Command::Fanout { quick } => {
-            let options = if quick {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    // Whatever ends this program ends the programs that it started.
+    tokio::select! {
+        done = run(Cli::parse().command) => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Fanout {
+            quick,
+            headsets,
+            windows,
+            sets_per_s,
+        } => {
+            let mut options = if quick {
                 fanout::Options::quick()
             } else {
                 fanout::Options::full()
             };
+            if let Some(headsets) = headsets {
+                options.headsets = headsets;
+            }
+            options.windows = windows.unwrap_or(options.windows);
+            options.sets_per_s = sets_per_s.unwrap_or(options.sets_per_s);
             let report = fanout::run(&options).await?;
-            let (server, raw) = report.slopes();
+            let (server, sending, raw) = report.slopes();
             eprintln!(
-                "one more headset: {server:.3} ms CPU/s; bare quinn: {raw:.3}; ratio {:.2}",
-                server / raw
+                "one more headset: {server:.3} ms CPU/s ({sending:.3} without drawing and coding); bare quinn: {raw:.3}; \
+                 ratio {:.2} ({:.2})",
+                server / raw,
+                sending / raw
             );
             finish(&report, if quick { Vec::new() } else { report.shortfalls(&options) })
         }
@@ -109,6 +142,7 @@ async fn main() -> Result<()> {
         }
         Command::Crowd(target) => crowd::work(target.server, target.trust()?, target.code).await,
         Command::Headsets(target) => headsets::work(target.server, target.trust()?, target.code).await,
+        Command::Content { folder } => content::write(&folder),
         Command::RawSend => raw::send().await,
         Command::RawReceive { server, certificate } => raw::receive(server, &certificate).await,
     }

@@ -41,10 +41,19 @@ pub fn program(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// When the system has no `/proc`, or the process has ended.
 pub fn cpu_ms(pid: u32) -> Result<f64> {
+    threads_cpu_ms(pid, |_| true)
+}
+
+/// CPU time of the threads whose names are `wanted`, milliseconds.
+fn threads_cpu_ms(pid: u32, wanted: impl Fn(&str) -> bool) -> Result<f64> {
     let mut sum_ns = 0_u64;
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).context("CPU time is read from /proc: Linux only")? {
         // A thread may end between the listing and the reading.
-        if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {
+        let task = task?.path();
+        let read = |what| std::fs::read_to_string(task.join(what));
+        if let (Ok(text), Ok(name)) = (read("schedstat"), read("comm"))
+            && wanted(name.trim_end())
+        {
             sum_ns += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         }
     }
@@ -172,6 +181,14 @@ impl Server {
     /// When the server has ended.
     pub fn cpu_ms(&self) -> Result<f64> {
         cpu_ms(self.child.id())
+    }
+
+    /// CPU time of the threads that send and decide, but not of those that draw and code, milliseconds.
+    ///
+    /// # Errors
+    /// When the server has ended.
+    pub fn sending_cpu_ms(&self) -> Result<f64> {
+        threads_cpu_ms(self.child.id(), |name| matches!(name, "network" | "tick"))
     }
 
     /// The lines that the server has said since the last call.

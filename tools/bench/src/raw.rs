@@ -23,12 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Rhythm {
     /// Length of the period, microseconds.
     pub period_us: u64,
+    /// Datagrams beside the frames, evenly spread: how many a second, and bytes of each.
+    pub datagrams: (f64, usize),
     /// Frames in the order of time.
     pub frames: Vec<(u64, usize)>,
 }
 
 impl Rhythm {
-    /// Bytes a second.
+    /// Bytes of frames a second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "megabytes and seconds")]
     pub fn bytes_per_s(&self) -> f64 {
@@ -48,6 +50,7 @@ impl Rhythm {
         let scale = |(at, bytes): &(u64, usize)| (*at, (*bytes as f64 * factor).round() as usize);
         Self {
             period_us: self.period_us,
+            datagrams: self.datagrams,
             frames: self.frames.iter().map(scale).collect(),
         }
     }
@@ -69,7 +72,7 @@ fn transport() -> Arc<quinn::TransportConfig> {
 struct Sender {
     endpoint: Endpoint,
     connections: Vec<(Connection, mpsc::UnboundedSender<Bytes>)>,
-    running: Option<JoinHandle<()>>,
+    running: Vec<JoinHandle<()>>,
     /// Bytes handed to quinn.
     sent: Arc<AtomicU64>,
 }
@@ -97,14 +100,14 @@ pub async fn send() -> Result<()> {
     let mut sender = Sender {
         endpoint,
         connections: Vec::new(),
-        running: None,
+        running: Vec::new(),
         sent: Arc::default(),
     };
     obey(first, &mut sender, async |sender, words| match words {
         ["accept", n] => sender.accept(n.parse()?).await,
         ["start", rhythm] => sender.start(serde_json::from_str(rhythm)?),
         ["stop"] => {
-            if let Some(task) = sender.running.take() {
+            for task in sender.running.drain(..) {
                 task.abort();
             }
             Ok(json!({}))
@@ -128,11 +131,29 @@ impl Sender {
     }
 
     fn start(&mut self, rhythm: Rhythm) -> Result<Value> {
-        ensure!(self.running.is_none(), "it runs already");
+        ensure!(self.running.is_empty(), "it runs already");
         let longest = rhythm.frames.iter().map(|f| f.1).max().context("no frames")?;
         let bytes = Bytes::from((0..longest).map(|i| (i % 251).to_le_bytes()[0]).collect::<Vec<u8>>());
         let connections: Vec<_> = self.connections.iter().map(|c| c.1.clone()).collect();
-        self.running = Some(tokio::spawn(async move {
+        let (per_s, len) = rhythm.datagrams;
+        if per_s > 0.0 {
+            let datagram = Bytes::from(vec![7; len]);
+            for (i, (connection, _)) in self.connections.iter().enumerate() {
+                let (connection, datagram) = (connection.clone(), datagram.clone());
+                let every = Duration::from_secs_f64(1.0 / per_s);
+                // Headsets are not told of others at the same instant.
+                let phase = every * u32::try_from(i % 64).unwrap_or(0) / 64;
+                self.running.push(tokio::spawn(async move {
+                    let mut ticks = tokio::time::interval_at(Instant::now() + phase, every);
+                    loop {
+                        ticks.tick().await;
+                        // Datagrams may be lost.
+                        let _ = connection.send_datagram(datagram.clone());
+                    }
+                }));
+            }
+        }
+        self.running.push(tokio::spawn(async move {
             let mut begin = Instant::now();
             loop {
                 for (at_us, len) in &rhythm.frames {

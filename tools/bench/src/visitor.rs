@@ -118,6 +118,7 @@ pub async fn record(mut visitor: Visitor, length: Duration) -> Result<Rhythm> {
     let offset = |at: i64| u64::try_from(at - first).unwrap_or(0);
     Ok(Rhythm {
         period_us: offset(last),
+        datagrams: (0.0, 0),
         frames: frames
             .iter()
             .filter(|f| (first..last).contains(&f.0))
