@@ -1,0 +1,8 @@
+//! The importer over files of every format: sound ones, and ones that lie.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod command;
+mod formats;
+mod hostile;
+mod places;
+mod samples;
