@@ -11,13 +11,15 @@ pub enum Shader {
     Shade,
     /// Warps a layer to an eye.
     PresentWarp,
+    /// Draws people and rings over a layer.
+    PresentFigures,
 }
 
 impl Shader {
     /// Every module of the renderer.
     pub const ALL: [Self; 3] = [Self::Raster, Self::Shadow, Self::Shade];
     /// Every module of the native client.
-    pub const PRESENT: [Self; 1] = [Self::PresentWarp];
+    pub const PRESENT: [Self; 2] = [Self::PresentWarp, Self::PresentFigures];
 
     /// The module's name, for labels and messages.
     #[must_use]
@@ -27,6 +29,7 @@ impl Shader {
             Self::Shadow => "shadow",
             Self::Shade => "shade",
             Self::PresentWarp => "present_warp",
+            Self::PresentFigures => "present_figures",
         }
     }
 
@@ -37,7 +40,8 @@ impl Shader {
             Self::Raster => ["enable primitive_index;\n", COMMON, RASTER].concat(),
             Self::Shadow => [COMMON, SHADOW].concat(),
             Self::Shade => [COMMON, SKY, TONE, LIGHT, SHADE].concat(),
-            Self::PresentWarp => PRESENT_WARP.to_owned(),
+            Self::PresentWarp => [PRESENT_COMMON, PRESENT_WARP].concat(),
+            Self::PresentFigures => [PRESENT_COMMON, PRESENT_FIGURES].concat(),
         }
     }
 
@@ -49,6 +53,7 @@ impl Shader {
             Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
             Self::Shade => &["cs_shade"],
             Self::PresentWarp => &["vs_surface", "vs_sheet", "vs_edge", "fs_surface", "fs_sheet", "fs_edge"],
+            Self::PresentFigures => &["vs_figure", "fs_figure"],
         }
     }
 }
@@ -60,7 +65,9 @@ const SKY: &str = include_str!("../wgsl/sky.wgsl");
 const TONE: &str = include_str!("../wgsl/tone.wgsl");
 const LIGHT: &str = include_str!("../wgsl/light.wgsl");
 const SHADE: &str = include_str!("../wgsl/shade.wgsl");
+const PRESENT_COMMON: &str = include_str!("../wgsl/present_common.wgsl");
 const PRESENT_WARP: &str = include_str!("../wgsl/present_warp.wgsl");
+const PRESENT_FIGURES: &str = include_str!("../wgsl/present_figures.wgsl");
 
 #[cfg(test)]
 mod tests {

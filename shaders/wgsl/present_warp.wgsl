@@ -1,35 +1,8 @@
-// The warp of docs/presenting.md: one layer, its six faces displaced by depth, as an eye sees it.
-// Face space: x to the right of the picture, y down, z along the face's axis, metres from the rendered point; the place
-// of a point in the picture is its projection there, so it needs no texture coordinates. A face is an instance.
+// The warp of docs/presenting.md: one layer, its six faces displaced by depth, as an eye sees it. The place of a point in
+// the picture is its projection there, so it needs no texture coordinates. A face is an instance.
 
-struct Eye {
-    clip_from_world: mat4x4<f32>,
-    // w is unused.
-    point: vec4<f32>,
-}
-
-struct Layer {
-    // From metres relative to the rendered point to the world.
-    world_from_layer: mat4x4<f32>,
-    layer_from_face: array<mat4x4<f32>, 6>,
-    // Inverse depth is depth_scale / z.
-    depth_scale: f32,
-    half_tangent: f32,
-    // Texels along the side of a face, of depth and of colour.
-    depth_size: f32,
-    face_size: f32,
-    // Screen-door cross-fade: the part of the pixels that this layer has, from one end or the other.
-    share: vec2<f32>,
-    // 0 black, 1 as rendered.
-    brightness: f32,
-    unused: f32,
-}
-
-@group(0) @binding(0) var<uniform> eye: Eye;
-@group(1) @binding(0) var<uniform> layer: Layer;
 @group(1) @binding(1) var luma: texture_2d<f32>;
 @group(1) @binding(2) var chroma: texture_2d<f32>;
-@group(1) @binding(3) var depth: texture_2d_array<u32>;
 @group(1) @binding(4) var linear: sampler;
 
 // Pixels of the other layer of a cross-fade are left out.
@@ -90,10 +63,6 @@ fn vs_edge(@builtin(instance_index) face: u32, @location(0) edge: vec4<u32>) -> 
     let z = distance_of(edge.y);
     let in_face = grid_direction(edge.x % GRID, edge.x / GRID) * z;
     return Varying(project(face, in_face), in_face, vec2(f32(edge.z) * z, 0.0), vec4(0.0), face);
-}
-
-fn noise(at: vec2<f32>) -> f32 {
-    return fract(52.9829189 * fract(dot(at, vec2(0.06711056, 0.00583715))));
 }
 
 fn is_faded(clip: vec4<f32>) -> bool {

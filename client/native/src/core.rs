@@ -72,6 +72,8 @@ struct Tour {
     current: Current,
     /// Where the wearer moves to once a set of there is complete.
     moving_to: Option<control::Placement>,
+    /// What is sent beside the own cell, so that it is here when the wearer goes there.
+    ahead: Option<control::Ahead>,
     /// The cell that the wearer asked for, until the server has answered.
     asked: Option<u32>,
     prepared: Option<Prepared>,
@@ -224,6 +226,21 @@ impl Headset {
             tour.asked = Some(cell);
             self.say(client_message::Body::MoveToCell(control::MoveToCell { epoch, cell }));
         }
+    }
+
+    /// The wearer may soon ask for this cell of the present stop: lets its picture come beside the one on show, for
+    /// about eight seconds from the last hint. The server may leave it unanswered; nobody else notices.
+    pub fn look_ahead(&mut self, cell: u32) {
+        if let Phase::On(tour) = &self.phase {
+            let epoch = tour.current.epoch;
+            self.say(client_message::Body::LookAhead(control::LookAhead { epoch, cell }));
+        }
+    }
+
+    /// The cell whose picture is being sent beside the one on show.
+    #[must_use]
+    pub fn ahead(&self) -> Option<u32> {
+        Some(self.on()?.ahead.as_ref()?.cell)
     }
 
     /// As the guide: moves everyone to a stop.
@@ -466,6 +483,7 @@ impl Headset {
             self.apply(at);
         }
         self.arrive();
+        self.end_ahead(server);
         if let Some(ready) = ready {
             self.events.push_back(Event::Ready {
                 epoch: ready.epoch,
@@ -495,6 +513,16 @@ impl Headset {
         if tour.moved(&self.receiver) {
             self.receiver.retain(tour.wanted_streams());
             self.events.push_back(Event::Placed(tour.current.placement));
+        }
+    }
+
+    /// Lets go of what was sent ahead and is not any more.
+    fn end_ahead(&mut self, server: Option<ServerTime>) {
+        let (Phase::On(tour), Some(now)) = (&mut self.phase, server) else {
+            return;
+        };
+        if tour.ahead.take_if(|a| now.0 > a.until_us).is_some() {
+            self.receiver.retain(tour.wanted_streams());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`Eye`]; [`Offscreen`] does all that without a window.
 
 mod eye;
+mod figures;
 mod gpu;
 mod layer;
 mod layout;
@@ -15,6 +16,7 @@ mod presenter;
 mod set;
 
 pub use eye::Eye;
+pub use figures::{Figure, Joint, Ring, Things};
 pub use gpu::{Adapter, Gpu};
 pub use layer::Layer;
 pub use mesh::{FaceMesh, GRID};

@@ -5,6 +5,7 @@ mod app;
 mod canvas;
 mod input;
 mod stage;
+mod things;
 mod view;
 mod wearer;
 

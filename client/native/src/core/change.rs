@@ -2,8 +2,8 @@
 
 use super::{Event, StopApplied, Tour, stream_of};
 use std::collections::VecDeque;
-use tongyou_protocol::ServerTime;
 use tongyou_protocol::control::{Commit, Placement, Prepare, Ready, SkewReport};
+use tongyou_protocol::{ServerTime, VantageId};
 use tongyou_stream::receive::{Receiver, StreamId};
 
 /// A stop change under way.
@@ -73,6 +73,7 @@ impl Tour {
             Some(prepared) if prepared.epoch == epoch => prepared.commit_at,
             _ => None,
         };
+        self.ahead = None;
         self.prepared = Some(Prepared {
             epoch,
             stop,
@@ -131,6 +132,7 @@ impl Tour {
     pub(super) fn place(&mut self, placement: Placement) -> bool {
         if placement.epoch == self.current.epoch {
             self.asked = None;
+            self.ahead = None;
             self.moving_to = Some(placement);
             return true;
         }
@@ -154,7 +156,7 @@ impl Tour {
         self.current.epoch = epoch;
         self.current.stop = stop;
         self.current.placement = placement?;
-        (self.moving_to, self.asked) = (None, None);
+        (self.moving_to, self.ahead, self.asked) = (None, None, None);
         self.applied = Some(Applied {
             epoch,
             agreed,
@@ -182,13 +184,18 @@ impl Tour {
         true
     }
 
-    /// What is shown, what it changes to, and what was not announced yet but belongs to a later epoch.
+    /// What is shown, what it changes to, what is sent ahead, and what was not announced yet but belongs to a later epoch.
     pub(super) fn wanted_streams(&self) -> impl Fn(StreamId) -> bool + use<> {
         let shown = stream_of(self.current.epoch, &self.current.placement);
         let moving = self.moving_to.as_ref().map(|p| stream_of(self.current.epoch, p));
+        #[expect(clippy::cast_possible_truncation, reason = "the wire has the low 16 bits")]
+        let ahead = self.ahead.as_ref().map(|a| StreamId {
+            vantage: VantageId(a.vantage as u16),
+            ..shown
+        });
         move |id| {
             let later = id.epoch != shown.epoch && id.epoch.wrapping_sub(shown.epoch) < 0x8000;
-            id == shown || Some(id) == moving || later
+            id == shown || Some(id) == moving || Some(id) == ahead || later
         }
     }
 }

@@ -52,6 +52,12 @@ impl Headset {
                     self.up.jump();
                 }
             }
+            (server_message::Body::Ahead(ahead), Phase::On(tour)) => {
+                if ahead.epoch == tour.current.epoch && tour.prepared.is_none() {
+                    tour.ahead = Some(ahead);
+                    self.receiver.retain(tour.wanted_streams());
+                }
+            }
             (other, _) => self.malformed("control", &format!("out of turn: {}", kind(&other))),
         }
     }
@@ -96,6 +102,7 @@ impl Headset {
                 placement,
             },
             moving_to: None,
+            ahead: None,
             asked: None,
             prepared: None,
             applied: None,
@@ -162,5 +169,6 @@ const fn kind(body: &server_message::Body) -> &'static str {
         server_message::Body::Placement(_) => "Placement",
         server_message::Body::Ended(_) => "Ended",
         server_message::Body::Notice(_) => "Notice",
+        server_message::Body::Ahead(_) => "Ahead",
     }
 }

@@ -1,5 +1,6 @@
 //! One headset against a server of messages, on a virtual clock.
 
+mod ahead;
 mod changes;
 mod liveness;
 mod returning;

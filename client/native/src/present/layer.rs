@@ -140,6 +140,11 @@ impl Layer {
         gpu.queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&layer));
     }
 
+    /// For what is drawn over it.
+    pub(super) fn bind(&self, pass: &mut wgpu::RenderPass<'_>) {
+        pass.set_bind_group(1, &self.group, &[]);
+    }
+
     /// Draws the faces that a view along `forward`, in the layer's own space, can see.
     pub(super) fn draw(
         &self,

@@ -26,6 +26,33 @@ pub(super) struct Layer {
     pub(super) unused: f32,
 }
 
+/// `Light` of `present_figures.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Light {
+    pub(super) ambient: [Vec4; 9],
+    pub(super) key: Vec4,
+}
+
+/// `Vertex` of `present_figures.wgsl`, a vertex buffer.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Vertex {
+    pub(super) position: [f32; 3],
+    pub(super) normal: [f32; 3],
+    pub(super) paint: [f32; 4],
+    pub(super) alpha: f32,
+}
+
+/// `Instance` of `present_figures.wgsl`, a vertex buffer.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Instance {
+    pub(super) world_from_part: Mat4,
+    pub(super) color: Vec4,
+    pub(super) look: Vec4,
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -64,6 +91,9 @@ mod tests {
 
     #[test]
     fn structs_lie_in_memory_as_the_shaders_read_them() {
+        let figures = structs(Shader::PresentFigures);
+        check!(figures, "Eye", Eye, clip_from_world, point);
+        check!(figures, "Light", Light, ambient, key);
         let warp = structs(Shader::PresentWarp);
         check!(warp, "Eye", Eye, clip_from_world, point);
         check!(

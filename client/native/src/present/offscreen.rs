@@ -1,6 +1,6 @@
 //! Presenting without a window: pictures as an eye would see them.
 
-use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Set, Shown, Target};
+use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Set, Shown, Target, Things};
 use std::path::Path;
 use std::sync::Arc;
 use tongyou_protocol::depth::Cube;
@@ -119,6 +119,14 @@ impl Offscreen {
     /// # Errors
     /// [`Error::Size`], [`Error::Gpu`].
     pub fn look(&mut self, eye: Eye, width: u32, height: u32) -> Result<Image> {
+        self.look_with(eye, width, height, Things::default())
+    }
+
+    /// [`Self::look`] with people and rings in it.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Gpu`].
+    pub fn look_with(&mut self, eye: Eye, width: u32, height: u32, things: Things<'_>) -> Result<Image> {
         if self.canvas.as_ref().is_none_or(|c| c.target.size() != (width, height)) {
             self.canvas = Some(Canvas::new(&self.gpu, width, height)?);
         }
@@ -127,7 +135,8 @@ impl Offscreen {
         };
         let view = canvas.color.create_view(&wgpu::TextureViewDescriptor::default());
         let shown: Vec<Shown<'_>> = self.layer.iter().map(Shown::whole).collect();
-        self.presenter.draw(&self.gpu, &view, &canvas.target, eye, &shown);
+        self.presenter
+            .draw(&self.gpu, (&view, &canvas.target), eye, &shown, things);
         canvas.read(&self.gpu)
     }
 }

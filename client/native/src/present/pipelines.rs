@@ -130,13 +130,22 @@ const fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
 }
 
 /// Reversed z: what is nearer has more of it.
-pub(super) fn nearest_wins(write: bool) -> wgpu::DepthStencilState {
+pub(super) const fn depth_test(write: bool) -> wgpu::DepthStencilState {
     wgpu::DepthStencilState {
         format: DEPTH,
         depth_write_enabled: Some(write),
         depth_compare: Some(wgpu::CompareFunction::Greater),
-        stencil: wgpu::StencilState::default(),
-        bias: wgpu::DepthBiasState::default(),
+        stencil: wgpu::StencilState {
+            front: wgpu::StencilFaceState::IGNORE,
+            back: wgpu::StencilFaceState::IGNORE,
+            read_mask: 0,
+            write_mask: 0,
+        },
+        bias: wgpu::DepthBiasState {
+            constant: 0,
+            slope_scale: 0.0,
+            clamp: 0.0,
+        },
     }
 }
 
@@ -170,7 +179,7 @@ fn warp_pipeline(
         },
         // A triangle that bends far over is seen from behind, and is still what is there.
         primitive: wgpu::PrimitiveState::default(),
-        depth_stencil: Some(nearest_wins(true)),
+        depth_stencil: Some(depth_test(true)),
         multisample: wgpu::MultisampleState::default(),
         fragment: Some(wgpu::FragmentState {
             module,

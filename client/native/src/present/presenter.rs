@@ -1,5 +1,6 @@
 //! Draws layers for an eye.
 
+use super::figures::{Painter, Things};
 use super::layer::Placed;
 use super::layout;
 use super::pipelines::{DEPTH, Pipelines};
@@ -44,6 +45,7 @@ pub struct Presenter {
     sampler: wgpu::Sampler,
     eye: wgpu::Buffer,
     eye_group: wgpu::BindGroup,
+    painter: Painter,
 }
 
 impl<'a> Shown<'a> {
@@ -134,11 +136,13 @@ impl Presenter {
             min_filter: wgpu::FilterMode::Linear,
             ..wgpu::SamplerDescriptor::default()
         });
+        let painter = Painter::new(gpu, &pipelines, format);
         Self {
             pipelines,
             sampler,
             eye,
             eye_group,
+            painter,
         }
     }
 
@@ -149,8 +153,16 @@ impl Presenter {
         }
     }
 
-    /// Draws layers as an eye sees them. What no layer covers keeps alpha 0.
-    pub fn draw(&self, gpu: &Gpu, color: &wgpu::TextureView, target: &Target, eye: Eye, shown: &[Shown<'_>]) {
+    /// Draws layers as an eye sees them, and `things` in the light of the first of them. What nothing covers keeps
+    /// alpha 0.
+    pub fn draw(
+        &mut self,
+        gpu: &Gpu,
+        (color, target): (&wgpu::TextureView, &Target),
+        eye: Eye,
+        shown: &[Shown<'_>],
+        things: Things<'_>,
+    ) {
         let uniform = layout::Eye {
             clip_from_world: eye.clip_from_world(),
             point: eye.position.extend(0.0),
@@ -159,6 +171,9 @@ impl Presenter {
         for s in shown {
             s.layer.place(gpu, s.placed());
         }
+        let batch = shown
+            .first()
+            .map(|s| (s.layer, self.painter.prepare(gpu, things, eye, s.layer.tag())));
         let mut encoder = gpu
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -191,6 +206,10 @@ impl Presenter {
                 let fading = s.share != (0.0, 1.0);
                 s.layer
                     .draw(&mut pass, &self.pipelines, fading, (forward, eye.half_diagonal()));
+            }
+            if let Some((layer, batch)) = &batch {
+                layer.bind(&mut pass);
+                self.painter.draw(&mut pass, batch);
             }
         }
         gpu.queue.submit([encoder.finish()]);

@@ -2,12 +2,13 @@
 
 use super::canvas::Canvas;
 use super::input::{Input, Wish};
-use super::stage::{Change, Stage};
+use super::stage::{Change, Frame, Stage};
+use super::things::{self, People};
 use super::view::View;
 use super::wearer::{FromNet, Known, Shared};
 use super::{End, Error, Options};
 use crate::net::{self, Machine, Presented};
-use crate::present::Eye;
+use crate::present::{Eye, Things};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ const MAX_FOV_Y: f32 = 100.0;
 /// Between two frames where nothing else sets the pace, and on a software driver, which would take all processors.
 const FRAME: Duration = Duration::from_millis(8);
 const FRAME_SOFTWARE: Duration = Duration::from_millis(33);
+/// Brightness of what is not where everyone is.
+const WAITING: f32 = 0.12;
 /// A pause in drawing is not a movement.
 const LONGEST_STEP_S: f32 = 0.1;
 
@@ -38,6 +41,13 @@ pub(super) struct App {
     stage: Stage,
     view: View,
     input: Input,
+    people: People,
+    /// 0 black, 1 as rendered.
+    brightness: f32,
+    /// Of the last frame.
+    eye: Option<Eye>,
+    /// The ring that the mouse is on.
+    hot: Option<u32>,
     frames: u32,
     last_frame: Instant,
     /// Something is to be seen that was not drawn yet.
@@ -63,6 +73,10 @@ impl App {
             stage: Stage::new(),
             view: View::default(),
             input: Input::default(),
+            people: People::default(),
+            brightness: 1.0,
+            eye: None,
+            hot: None,
             frames: 0,
             last_frame: Instant::now(),
             is_dirty: true,
@@ -130,14 +144,35 @@ impl App {
             fov_y,
             aspect,
         };
+        // Who has no picture yet of the stop where everyone is sees the old one darkly, and nobody in it.
+        let waits = shown.is_some_and(|(stream, ..)| known.shown.is_some_and(|s| s.epoch != stream.epoch));
+        let goal = if waits { WAITING } else { 1.0 };
+        self.brightness += (goal - self.brightness) * (12.0 * seconds).min(1.0);
+        self.people.update(&known, now);
+        let (figures, rings) = if waits {
+            (Vec::new(), Vec::new())
+        } else {
+            let rings = things::drawn(&things::rings(&known), self.hot);
+            (self.people.figures(&known, now), rings)
+        };
+        let frame = Frame {
+            now,
+            brightness: self.brightness,
+            things: Things {
+                figures: &figures,
+                rings: &rings,
+            },
+        };
         let stage = &mut self.stage;
         let presented = canvas.present(|gpu, presenter, color, target| {
-            stage.draw(gpu, presenter, (color, target), eye, now);
+            stage.draw(gpu, presenter, (color, target), eye, &frame);
         })?;
         if !presented {
             return Ok(());
         }
-        self.is_dirty = moves || self.stage.is_fading() || !known.others.1.is_empty();
+        self.eye = Some(eye);
+        let settles = (goal - self.brightness).abs() > 0.01;
+        self.is_dirty = moves || settles || self.stage.is_fading() || !figures.is_empty();
         if let Some((stream, set, _)) = shown {
             let machine_us = self.clock.now().machine_us;
             self.tell.send_if_modified(|told| {
@@ -165,12 +200,20 @@ impl App {
         let Some(wanted) = known.shown else { return };
         let yaw = known.placement.map_or(0.0, |p| p.yaw);
         match self.stage.show(wanted, now, yaw - self.view.yaw) {
-            Change::None => {}
-            Change::Cell => self.view.offset = glam::Vec3::ZERO,
+            Change::None | Change::Cell => {}
             Change::Stop => {
                 self.view = View { yaw, ..View::default() };
             }
         }
+    }
+
+    /// The ring at a place of the window, pixels.
+    fn ring_at(&self, (x, y): (f32, f32)) -> Option<u32> {
+        let (width, height) = self.canvas.as_ref()?.size()?;
+        #[expect(clippy::cast_precision_loss, reason = "pixels of a window")]
+        let (x, y) = (x / width as f32 * 2.0 - 1.0, 1.0 - y / height as f32 * 2.0);
+        let eye = self.eye?;
+        things::pick(&things::rings(&self.shared.known()), eye.position, eye.ray(x, y))
     }
 
     fn retitle(&self) {
@@ -244,7 +287,9 @@ impl ApplicationHandler<FromNet> for App {
             WindowEvent::CursorMoved { position, .. } => {
                 let before = self.view;
                 self.input.moved((position.x as f32, position.y as f32), &mut self.view);
-                self.is_dirty |= before != self.view;
+                let hot = self.ring_at((position.x as f32, position.y as f32));
+                self.is_dirty |= before != self.view || hot != self.hot;
+                self.hot = hot;
                 Ok(())
             }
             WindowEvent::MouseInput {
@@ -252,7 +297,10 @@ impl ApplicationHandler<FromNet> for App {
                 button: MouseButton::Left,
                 ..
             } => {
-                self.input.button(state == ElementState::Pressed);
+                let click = self.input.button(state == ElementState::Pressed);
+                if let Some(cell) = click.and_then(|at| self.ring_at(at)) {
+                    self.wish(event_loop, Wish::Cell(cell));
+                }
                 Ok(())
             }
             WindowEvent::RedrawRequested => self.draw(event_loop),

@@ -63,13 +63,16 @@ impl Canvas {
         self.gpu.check("resizing the window")
     }
 
-    /// Width over height.
+    /// Pixels across and down.
     pub(super) fn size(&self) -> Option<(u32, u32)> {
         self.target.as_ref().map(Target::size)
     }
 
     /// Draws a frame and gives it to the display; false where there is nothing to draw on now.
-    pub(super) fn present(&mut self, draw: impl FnOnce(&Gpu, &Presenter, &wgpu::TextureView, &Target)) -> Result<bool> {
+    pub(super) fn present(
+        &mut self,
+        draw: impl FnOnce(&Gpu, &mut Presenter, &wgpu::TextureView, &Target),
+    ) -> Result<bool> {
         let Some(target) = &self.target else { return Ok(false) };
         let texture = match self.surface.get_current_texture() {
             wgpu::CurrentSurfaceTexture::Success(t) | wgpu::CurrentSurfaceTexture::Suboptimal(t) => t,
@@ -84,7 +87,7 @@ impl Canvas {
             }
         };
         let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
-        draw(&self.gpu, &self.presenter, &view, target);
+        draw(&self.gpu, &mut self.presenter, &view, target);
         self.gpu.queue.present(texture);
         self.gpu.check("presenting")?;
         Ok(true)

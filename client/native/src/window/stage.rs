@@ -1,6 +1,6 @@
 //! What is on show: the layer of the present vantage, the one before it while they cross-fade, those being prepared.
 
-use crate::present::{Eye, Gpu, Layer, Presenter, Set, Shown, Target};
+use crate::present::{Eye, Gpu, Layer, Presenter, Set, Shown, Target, Things};
 use glam::{Quat, Vec3};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,6 +27,14 @@ struct Leaving {
     fade: Duration,
     /// Heading of the view after the change, minus before.
     turned: f32,
+}
+
+/// What else a frame needs.
+pub(super) struct Frame<'a> {
+    pub(super) now: Instant,
+    /// 0 black, 1 as rendered.
+    pub(super) brightness: f32,
+    pub(super) things: Things<'a>,
 }
 
 /// How the view is to change with what is shown.
@@ -99,11 +107,12 @@ impl Stage {
     pub(super) fn draw(
         &mut self,
         gpu: &Gpu,
-        presenter: &Presenter,
+        presenter: &mut Presenter,
         (color, target): (&wgpu::TextureView, &Target),
         eye: Eye,
-        now: Instant,
+        frame: &Frame<'_>,
     ) {
+        let now = frame.now;
         self.leaving = self.leaving.take().filter(|l| now < l.since + l.fade);
         let mut shown = Vec::with_capacity(2);
         let part = self
@@ -113,6 +122,7 @@ impl Stage {
         if let Some(layer) = self.layer() {
             shown.push(Shown {
                 share: (0.0, part),
+                brightness: frame.brightness,
                 ..Shown::whole(layer)
             });
             if let Some(leaving) = &self.leaving
@@ -124,10 +134,10 @@ impl Stage {
                     layer: old,
                     moved: Some(moved),
                     share: (part, 1.0),
-                    brightness: 1.0,
+                    brightness: frame.brightness,
                 });
             }
         }
-        presenter.draw(gpu, color, target, eye, &shown);
+        presenter.draw(gpu, (color, target), eye, &shown, frame.things);
     }
 }
