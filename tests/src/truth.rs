@@ -113,6 +113,29 @@ impl Headset {
             height: SIDE,
             rgb,
         };
+        if std::env::var("TRUTH_HOLES").is_ok()
+            && image.holes() > 0
+            && set.depth().samples()[0..1000].iter().any(|d| *d > 0 || true)
+        {
+            for y in 0..SIDE {
+                for x in 0..SIDE {
+                    if image.pixel(x, y)[3] == 0 {
+                        let r = eye.ray((x as f32 + 0.5) / 192.0 - 1.0, 1.0 - (y as f32 + 0.5) / 192.0);
+                        let l = tongyou_protocol::cube::locate(r, tongyou_protocol::cube::HALF_TANGENT).unwrap();
+                        let t = ((l.1 * 0.5 + 0.5) * 512.0, (l.2 * 0.5 + 0.5) * 512.0);
+                        let d = set.depth().samples()[l.0 * 512 * 512 + t.1 as usize * 512 + t.0 as usize];
+                        eprintln!(
+                            "hole {x} {y} face {} texel {:.1} {:.1} z {:.2} off {:.3}",
+                            l.0,
+                            t.0,
+                            t.1,
+                            65535.0 * 0.2 / f32::from(d),
+                            eye.position.distance(set.tag().point)
+                        );
+                    }
+                }
+            }
+        }
         (picture, image.holes())
     }
 }
@@ -137,6 +160,9 @@ impl Studio {
         let layers = self.layers(place, depth);
         let mut random = Random::new(place.seed());
         for (bin, distance_m) in BINS_M.into_iter().enumerate() {
+            if bin > 0 && std::env::var("TRUTH_TURN").is_ok() {
+                continue;
+            }
             for _ in 0..heads {
                 let head = Head::seeded(&mut random, distance_m, place.towards());
                 for eye in head.eyes(place.point()) {

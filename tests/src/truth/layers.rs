@@ -52,11 +52,13 @@ impl Studio {
         let mut decoder = decode::OpenH264::new().unwrap();
         let mut keyframe_bytes = 0;
         let mut last = None;
-        for n in 0..=SETS_BEFORE {
-            let before_us = (n - SETS_BEFORE) as f32 / SETS_PER_S * 1e6;
+        let sets_before: i64 = std::env::var("TRUTH_SETS").map_or(SETS_BEFORE, |v| v.parse().unwrap());
+        for n in 0..=sets_before {
+            let before_us = (n - sets_before) as f32 / SETS_PER_S * 1e6;
             let time = TourTime(place.time().0 + before_us as i64);
             let frame = self.render(place, place.point(), VantageKind::Panorama, time);
             let encoded = encoder.encode(&frame.nv12, u32::try_from(n).unwrap()).unwrap();
+            eprintln!("{} set {n}: {} bytes", place.name, encoded.data.len());
             if n == 0 {
                 keyframe_bytes = encoded.data.len();
             }
@@ -92,7 +94,13 @@ fn encoder() -> encode::OpenH264 {
     );
     let size = Size::new(columns.0, columns.1).unwrap();
     encode::OpenH264::new(encode::Config {
-        bitrate_bps: BITRATE_BPS,
+        bitrate_bps: std::env::var("TRUTH_BPS").map_or(BITRATE_BPS, |v| v.parse().unwrap()),
+        entropy: if std::env::var("TRUTH_CABAC").is_ok() {
+            encode::Entropy::Cabac
+        } else {
+            encode::Entropy::Cavlc
+        },
+        min_qp: std::env::var("TRUTH_QP").map_or(14, |v| v.parse().unwrap()),
         fps: SETS_PER_S,
         ..encode::Config::new(size)
     })
