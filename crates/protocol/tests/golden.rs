@@ -270,6 +270,16 @@ fn golden() -> Value {
         stop: 1,
         at_us: 9_876_543_210,
     }));
+    let look_ahead = control::ClientMessage::from(client_message::Body::LookAhead(control::LookAhead {
+        epoch: 2,
+        cell: 3,
+    }));
+    let ahead = control::ServerMessage::from(server_message::Body::Ahead(control::Ahead {
+        epoch: 2,
+        cell: 3,
+        vantage: 300,
+        until_us: 9_876_543_210,
+    }));
     json!({
         "protocol_version": tongyou_protocol::VERSION,
         "datagrams": datagrams,
@@ -294,6 +304,8 @@ fn golden() -> Value {
         "control": [
             { "name": "hello", "hex": hex(&hello.to_bytes()) },
             { "name": "commit", "hex": hex(&commit.to_bytes()) },
+            { "name": "lookAhead", "hex": hex(&look_ahead.to_bytes()) },
+            { "name": "ahead", "hex": hex(&ahead.to_bytes()) },
         ],
     })
 }

@@ -153,6 +153,7 @@ impl Session {
                 due: ctx.now,
             },
         });
+        self.end_ahead();
         self.refresh_vantages();
         if let Some(change) = &self.change {
             for (id, person) in &self.people {

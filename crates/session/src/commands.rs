@@ -36,6 +36,7 @@ impl Session {
                 Ok(())
             }
             Body::MoveToCell(to) => self.move_to_cell(ctx, who, to).map_err(not_allowed),
+            Body::LookAhead(to) => self.look_ahead(ctx, who, to).map_err(not_allowed),
             Body::Guide(command) => self.guide(ctx, who, &command).map_err(not_allowed),
             Body::Skew(report) => {
                 if report.epoch == self.stand.epoch {
@@ -121,6 +122,7 @@ impl Session {
                 return Err("there is no free place at that cell".to_owned());
             }
             person.track.reset();
+            person.ahead = None;
             let until = ctx.now + person.rtt.map_or(NEWS, |rtt| (rtt * 2).clamp(NEWS, NEWS_MAX));
             person.former = before.map(|p| Former {
                 eye: eye_of(p.seat, origin),

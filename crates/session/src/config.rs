@@ -37,6 +37,10 @@ pub struct Config {
     pub commit_lead_max: Duration,
     /// Longest wait for headsets to get ready.
     pub prepare_timeout: Duration,
+    /// How long a headset is sent the picture of a cell that its wearer aims at.
+    pub ahead_for: Duration,
+    /// Cells of a session in which nobody stands but which are rendered for those who aim at them, at most.
+    pub ahead_vantages: usize,
     /// Avatar batches a second to each listener.
     pub avatar_rate_hz: f32,
     /// Bytes of avatar datagrams a second to each listener, 32 bytes per datagram for its envelope included.
@@ -62,6 +66,8 @@ impl Default for Config {
             commit_lead: Duration::from_millis(300),
             commit_lead_max: Duration::from_millis(1500),
             prepare_timeout: Duration::from_secs(3),
+            ahead_for: Duration::from_secs(8),
+            ahead_vantages: 2,
             avatar_rate_hz: 30.0,
             byte_budget_per_s: 60_000,
         }

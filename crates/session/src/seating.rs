@@ -154,16 +154,18 @@ impl Stand {
         self.places.get(&who)
     }
 
-    /// Keeps a vantage for each cell in which one of `present` stands, and for no other.
+    /// Keeps a vantage for each cell in which one of `present` stands and for the cells `ahead`, and for no other.
     pub(crate) fn refresh_vantages(
         &mut self,
         present: impl Iterator<Item = HeadsetId>,
+        ahead: impl Iterator<Item = usize>,
         ids: &mut VantageIds,
         others: Option<&Self>,
     ) {
-        let occupied: BTreeSet<usize> = present.filter_map(|who| Some(self.place(who)?.cell)).collect();
-        self.vantages.retain(|cell, _| occupied.contains(cell));
-        for cell in occupied {
+        let stood_at = present.filter_map(|who| Some(self.place(who)?.cell));
+        let wanted: BTreeSet<usize> = stood_at.chain(ahead).collect();
+        self.vantages.retain(|cell, _| wanted.contains(cell));
+        for cell in wanted {
             if !self.vantages.contains_key(&cell) {
                 let id = ids.next(|id| self.uses(id) || others.is_some_and(|o| o.uses(id)));
                 self.vantages.insert(cell, id);
@@ -173,6 +175,10 @@ impl Stand {
 
     pub(crate) fn vantages(&self) -> impl Iterator<Item = (usize, VantageId)> {
         self.vantages.iter().map(|(cell, id)| (*cell, *id))
+    }
+
+    pub(crate) fn vantage_of(&self, cell: usize) -> Option<VantageId> {
+        self.vantages.get(&cell).copied()
     }
 
     /// What a headset is told about its place. Its cell has a vantage once [`Self::refresh_vantages`] ran.
@@ -289,13 +295,13 @@ mod tests {
         let mut stand = Stand::new(1, 0);
         let who = HeadsetId(1);
         stand.arrive(&hall, who, false);
-        stand.refresh_vantages([who].into_iter(), &mut ids, None);
+        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
         let first = stand.placement(who).unwrap();
         assert!(stand.move_to(&hall, who, 1, false));
-        stand.refresh_vantages([who].into_iter(), &mut ids, None);
+        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
         assert_eq!(stand.vantages().count(), 1);
         assert!(stand.move_to(&hall, who, 0, false));
-        stand.refresh_vantages([who].into_iter(), &mut ids, None);
+        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
         let again = stand.placement(who).unwrap();
         assert_eq!((first.cell, first.seat), (again.cell, again.seat));
         assert_ne!(first.vantage, again.vantage, "ids are fresh");

@@ -10,6 +10,7 @@ use tongyou_protocol::control::{self, RefusedReason, server_message::Body};
 use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode, VERSION};
 use tongyou_scene::Tour;
 
+use crate::ahead::Ahead;
 use crate::bucket::Bucket;
 use crate::change::Change;
 use crate::lease::{Grant, Lease};
@@ -79,6 +80,8 @@ pub(crate) struct Person {
     pub(crate) may_guide_until: Option<ServerTime>,
     pub(crate) track: Track,
     pub(crate) moves: Bucket,
+    /// What the headset is sent beside its own cell.
+    pub(crate) ahead: Option<Ahead>,
     /// Where the person stood before the last move.
     pub(crate) former: Option<Former>,
     /// Round trip of the link, as far as it is known.
@@ -224,6 +227,7 @@ impl Session {
                 may_guide_until: None,
                 track: Track::new(),
                 moves: Bucket::new(2.0, 4.0),
+                ahead: None,
                 former: None,
                 rtt: None,
                 skew_us: None,
@@ -237,6 +241,7 @@ impl Session {
         person.may_guide_until = hello.may_guide_until.or(person.may_guide_until);
         person.track.reconnect();
         person.former = None;
+        person.ahead = None;
         person.rtt = hello.rtt;
         self.people.insert(headset, person);
         if self.lease.holder == Some(headset) {
@@ -268,6 +273,7 @@ impl Session {
         };
         self.relay.leave(person.slot);
         person.track.reconnect();
+        person.ahead = None;
         if for_good {
             self.vacate(headset);
             if self.lease.holder == Some(headset) {
@@ -322,6 +328,7 @@ impl Session {
         }
         forgotten.into_iter().for_each(|id| self.forget(id));
         unseated.into_iter().for_each(|id| self.vacate(id));
+        self.expire_ahead(ctx.now);
         if self.lease.away_until.is_some_and(|until| until <= ctx.now) {
             self.release_lease(ctx);
         }
@@ -367,15 +374,17 @@ impl Session {
         self.people.values().map(|p| p.link)
     }
 
-    /// Keeps a vantage for each cell in which somebody stands who is here.
+    /// Keeps a vantage for each cell in which somebody stands who is here, or which somebody looks ahead to.
     pub(crate) fn refresh_vantages(&mut self) {
         let next = self.change.as_ref().map(|c| &c.stand);
-        self.stand
-            .refresh_vantages(self.people.keys().copied(), &mut self.vantage_ids, next);
+        let here = || self.people.keys().copied();
+        let ahead = self.people.values().filter_map(|p| p.ahead).map(|a| a.cell);
+        self.stand.refresh_vantages(here(), ahead, &mut self.vantage_ids, next);
         if let Some(change) = &mut self.change {
+            let others = Some(&self.stand);
             change
                 .stand
-                .refresh_vantages(self.people.keys().copied(), &mut self.vantage_ids, Some(&self.stand));
+                .refresh_vantages(here(), std::iter::empty(), &mut self.vantage_ids, others);
         }
     }
 

@@ -6,7 +6,7 @@ use tongyou_scene::EYE_HEIGHT_M;
 
 use crate::relay::Subject;
 use crate::seating::Stand;
-use crate::session::{Context, Session};
+use crate::session::{Context, Person, Session};
 use crate::{ActiveVantage, Tick};
 
 impl Session {
@@ -31,10 +31,14 @@ impl Session {
 
     fn vantages_of(&self, stand: &Stand, preparing: bool) -> Vec<ActiveVantage> {
         let hall = &self.halls[stand.stop];
+        let looks_at = |cell, id, person: &Person| {
+            let ahead = person.ahead.filter(|_| !preparing);
+            stand.place(id).is_some_and(|p| p.cell == cell) || ahead.is_some_and(|a| a.cell == cell)
+        };
         let viewers = |cell| {
             self.people
                 .iter()
-                .filter(|(id, _)| stand.place(**id).is_some_and(|p| p.cell == cell))
+                .filter(|(id, person)| looks_at(cell, **id, person))
                 .map(|(_, p)| p.link)
                 .collect()
         };

@@ -1,5 +1,6 @@
 //! Whole sessions through the public interface, on a virtual clock.
 
+mod ahead;
 mod joining;
 mod leading;
 mod poses;

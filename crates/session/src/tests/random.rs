@@ -5,7 +5,7 @@ use client_message::Body as Say;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use tongyou_protocol::control::{MoveToCell, Ready, Role};
+use tongyou_protocol::control::{LookAhead, MoveToCell, Ready, Role};
 
 const LINKS: u64 = 8;
 const CAPACITY: u16 = 5;
@@ -17,6 +17,7 @@ enum Op {
     Leave,
     Drop,
     Move { epoch: u32, cell: u32 },
+    Ahead { epoch: u32, cell: u32 },
     Ready { epoch: u32 },
     Go { lease: u32, stop: u32 },
     Take,
@@ -32,6 +33,7 @@ fn op() -> impl Strategy<Value = (u64, Op)> {
         1 => Just(Op::Leave),
         1 => Just(Op::Drop),
         2 => (0..4_u32, 0..4_u32).prop_map(|(epoch, cell)| Op::Move { epoch, cell }),
+        2 => (0..4_u32, 0..4_u32).prop_map(|(epoch, cell)| Op::Ahead { epoch, cell }),
         2 => (0..5_u32).prop_map(|epoch| Op::Ready { epoch }),
         2 => (0..5_u32, 0..4_u32).prop_map(|(lease, stop)| Op::Go { lease, stop }),
         1 => Just(Op::Take),
@@ -111,6 +113,10 @@ impl World {
                     }),
                 );
             }
+            Op::Ahead { epoch, cell } => {
+                let (epoch, cell) = (*epoch, *cell);
+                self.server.say(link, Say::LookAhead(LookAhead { epoch, cell }));
+            }
             Op::Ready { epoch } => self.server.say(link, Say::Ready(Ready { epoch: *epoch, set: 1 })),
             Op::Go { lease, stop } => self.server.guide(link, *lease, guide_command::Body::GoToStop(*stop)),
             Op::Take => self.server.guide(link, 0, guide_command::Body::TakeLead(true)),
@@ -182,17 +188,26 @@ impl World {
                     .filter(|v| v.epoch == epoch)
                     .flat_map(|v| &v.viewers);
                 let viewers: Vec<u64> = viewers.map(|l| l.0).collect();
-                assert_eq!(
-                    viewers.len(),
-                    here.len(),
-                    "everyone looks through one vantage of each epoch"
-                );
+                for link in here.keys() {
+                    let count = viewers.iter().filter(|l| *l == link).count();
+                    assert!(
+                        (1..=2).contains(&count),
+                        "everyone looks through one vantage of each epoch, and at most one ahead"
+                    );
+                }
                 assert!(viewers.iter().all(|l| here.contains_key(l)));
             }
             for vantage in &tick.vantages {
                 assert!(ids.insert(vantage.vantage), "vantage ids are unique");
                 assert!(!vantage.viewers.is_empty());
             }
+            let stood_at: usize = {
+                let roster = here.keys().next().map(|link| self.server.roster(*link).unwrap());
+                let cells = roster.iter().flat_map(|r| &r.people).map(|p| p.cell);
+                cells.collect::<BTreeSet<_>>().len()
+            };
+            let shown = tick.vantages.iter().filter(|v| !v.preparing).count();
+            assert!(shown <= stood_at + 2, "no more than two cells are rendered ahead");
             for (link, headset) in &here {
                 let roster = self.server.roster(*link).unwrap();
                 let listed: BTreeSet<u32> = roster.people.iter().map(|p| p.headset).collect();
