@@ -1,8 +1,8 @@
 // `window.tongyou`: what the page knows of itself, for tests and for who looks for a fault. Reading it changes nothing;
-// the three functions are for measuring and for screenshots.
+// the functions are for measuring and for screenshots.
 import * as three from "three";
 import type { SeenPerson } from "./people/crowd";
-import type { Live } from "./tour/live";
+import type { Live, Walk } from "./tour/live";
 import type { Change, State } from "./tour/session";
 import type { Stats } from "./worker/messages";
 
@@ -50,6 +50,12 @@ export interface Diagnostics {
   readonly pointer: readonly number[] | null;
   /** Neither a set nor a heartbeat has come for a while. */
   readonly stands: boolean;
+  /** The cell whose picture is sent beside the one on show, and whether a set of it could be shown now. */
+  readonly ahead: { readonly cell: number; readonly ready: boolean } | null;
+  /** Part of the cross-fade that is done; `null` while there is none. */
+  readonly fading: number | null;
+  /** The last walks from place to place, milliseconds of the page. */
+  readonly walks: readonly Walk[];
   /** Stop changes since the page was opened. */
   readonly changes: readonly Change[];
   readonly inXr: boolean;
@@ -67,6 +73,8 @@ export interface Diagnostics {
   /** Points through a place of the window (−1 … 1, y up) where the wearer leads; `null` ends it. */
   pointAt(place: readonly [number, number] | null): void;
   walkTo(cell: number): void;
+  /** Makes cross-fades so many times longer, to look at them. */
+  stretchFades(by: number): void;
   /** Hides everything but the world and the people; the people too where that is asked for. */
   hideInterface(on: boolean, people?: boolean): void;
 }
@@ -168,6 +176,16 @@ export function exposeDiagnostics(live: Live): void {
     get stands() {
       return session.stands;
     },
+    get ahead() {
+      const { ahead } = session;
+      return ahead && { cell: ahead.cell, ready: stage.layers.ready(ahead.key) !== null };
+    },
+    get fading() {
+      return stage.layers.fading;
+    },
+    get walks() {
+      return live.walks.map((w) => ({ ...w }));
+    },
     get changes() {
       return session.changes.map((c) => ({ ...c }));
     },
@@ -195,6 +213,9 @@ export function exposeDiagnostics(live: Live): void {
     },
     pointAt: (place) => live.input.pointAt(place),
     walkTo: (cell) => live.walk(cell),
+    stretchFades(by) {
+      stage.layers.stretch = by;
+    },
     hideInterface(on, people = false) {
       live.interfaceHidden = on;
       live.peopleHidden = on && people;

@@ -255,7 +255,7 @@ test("cube covers all six faces, none mirrored", () => {
 test.each(golden.codes)("code '$typed'", ({ typed, shown }) => expect(parseCode(typed)).toBe(shown));
 
 test.each(golden.control)("control: $name", ({ name, hex: wanted }) => {
-  const schema = name === "hello" ? ClientMessageSchema : ServerMessageSchema;
+  const schema = ["hello", "lookAhead"].includes(name) ? ClientMessageSchema : ServerMessageSchema;
   const message = fromBinary(schema, bytes(wanted));
   expect(message.body.case).toBe(name);
   expect(hex(toBinary(schema, message))).toBe(wanted);

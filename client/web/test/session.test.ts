@@ -364,3 +364,55 @@ test("silence: dead after unanswered pings, not after a sleep of the machine, no
   silence.asked(600e6);
   expect(silence.isDead(600e6), "just woken").toBe(false);
 });
+
+describe("looking ahead", () => {
+  const key = (epoch: number, vantage: number): number => epoch * 0x10000 + vantage;
+  const ahead = (cell: number, vantage: number, lastsMs = 8000, epoch = 1): void =>
+    worker.say({
+      case: "ahead",
+      value: { epoch, cell, vantage, untilUs: BigInt(Math.round(serverNow() + lastsMs * 1000)) },
+    });
+  const kept = (): readonly number[] => worker.heard.flatMap((m) => (m.kind === "keep" ? [m.keys] : [])).at(-1) ?? [];
+
+  test("keeps the picture of one cell until its time is over", async () => {
+    const { session, heard } = await joined();
+    session.lookAhead(2);
+    expect(worker.said.at(-1)).toMatchObject({ case: "lookAhead", value: { epoch: 1, cell: 2 } });
+    expect(session.ahead).toBeNull();
+    ahead(2, 5);
+    expect(session.ahead).toEqual({ cell: 2, key: key(1, 5) });
+    expect(kept()).toEqual([key(1, 1), key(1, 5)]);
+    expect(heard.placed).toHaveBeenCalledTimes(1);
+    ahead(1, 6);
+    expect(heard.forget.mock.calls).toEqual([[key(1, 5)]]);
+    await vi.advanceTimersByTimeAsync(5000);
+    ahead(1, 6);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(session.ahead?.cell).toBe(1);
+    await vi.advanceTimersByTimeAsync(3100);
+    expect(session.ahead).toBeNull();
+    expect(heard.forget.mock.calls).toEqual([[key(1, 5)], [key(1, 6)]]);
+    expect(kept()).toEqual([key(1, 1)]);
+  });
+
+  test("hands its picture to the move, and gives way to a stop change", async () => {
+    const { session, heard } = await joined();
+    ahead(2, 5);
+    session.moveToCell(2);
+    worker.say({ case: "placement", value: { ...placement(1, 5), cell: 2 } });
+    expect(session.ahead).toBeNull();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(heard.forget.mock.calls).toEqual([[key(1, 1)]]);
+    ahead(1, 7);
+    worker.say({ case: "prepare", value: { epoch: 2, stop: 1, placement: placement(2) } });
+    expect(session.ahead).toBeNull();
+    expect(heard.forget).toHaveBeenLastCalledWith(key(1, 7));
+    const before = worker.said.length;
+    session.lookAhead(2);
+    ahead(2, 8);
+    ahead(2, 8, 8000, 2);
+    expect(session.ahead).toBeNull();
+    expect(worker.said).toHaveLength(before);
+    expect(kept()).toEqual([key(1, 5), key(2, 2)]);
+  });
+});

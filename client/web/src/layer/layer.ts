@@ -13,11 +13,24 @@ type Part = (typeof PARTS)[number];
 const CULL_SLACK = 0.35;
 const HALF_DIAGONAL_OF_FACE = Math.atan(Math.SQRT2);
 
+/** Over what is there already, still among what is opaque: people and rings come after it. */
+const BLENDED = {
+  blending: three.CustomBlending,
+  blendSrc: three.SrcAlphaFactor,
+  blendDst: three.OneMinusSrcAlphaFactor,
+  blendSrcAlpha: three.ZeroFactor,
+  blendDstAlpha: three.OneFactor,
+  depthWrite: false,
+} as const;
+
+type PartMesh = three.Mesh<three.BufferGeometry, three.ShaderMaterial>;
 type Uniforms = Record<string, { value: unknown }>;
 
 interface FaceObjects {
   readonly axis: three.Vector3;
-  readonly meshes: Record<Part, three.Mesh<three.BufferGeometry, three.ShaderMaterial>>;
+  readonly meshes: Record<Part, PartMesh>;
+  /** The same shapes, drawn before a cross-fade blends them: into the depth buffer alone. */
+  readonly outlines: Record<Part, PartMesh>;
   /** As it is, and during a cross-fade. */
   readonly materials: Record<Part, readonly [three.ShaderMaterial, three.ShaderMaterial]>;
 }
@@ -36,6 +49,7 @@ export class Layer {
   /** Faces that have been drawn before the layer is on show. */
   rehearsed = 0;
   #tag: Tag | null = null;
+  #opacity = 1;
   readonly #renderer: three.WebGLRenderer;
   readonly #faces: FaceObjects[];
   readonly #shared: Uniforms;
@@ -63,11 +77,13 @@ export class Layer {
       luma: { value: null },
       chroma: { value: null },
       format: { value: 0 },
-      share: { value: new three.Vector2(0, 1) },
+      opacity: { value: 1 },
       brightness: { value: 1 },
     };
     this.#faces = FACES.map((_, i) => newFace(i, this.#shared));
-    for (const face of this.#faces) for (const part of PARTS) this.object.add(face.meshes[part]);
+    for (const { meshes, outlines } of this.#faces) {
+      for (const part of PARTS) this.object.add(meshes[part], outlines[part]);
+    }
     this.object.visible = false;
   }
 
@@ -105,25 +121,30 @@ export class Layer {
 
   /** Draws only the faces that a view around `forward` with this half angle can see. */
   cull(forward: three.Vector3, halfAngle: number): void {
-    for (const { axis, meshes } of this.#faces) {
-      const visible = axis.angleTo(forward) < halfAngle + HALF_DIAGONAL_OF_FACE + CULL_SLACK;
-      for (const part of PARTS) meshes[part].visible = visible;
-    }
+    this.#showFaces(({ axis }) => axis.angleTo(forward) < halfAngle + HALF_DIAGONAL_OF_FACE + CULL_SLACK);
   }
 
   showOnly(face: number): void {
-    this.#faces.forEach(({ meshes }, index) => {
-      for (const part of PARTS) meshes[part].visible = index === face;
-    });
+    this.#showFaces((_, index) => index === face);
   }
 
-  /** The pixels whose noise is within `from..to` are drawn. */
-  set share([from, to]: readonly [number, number]) {
-    (this.#shared.share as { value: three.Vector2 }).value.set(from, to);
-    const fading = from > 0 || to < 1;
+  /** Less than 1: what of it is nearest is blended over what was drawn before. Takes effect with the next culling. */
+  set opacity(value: number) {
+    this.#opacity = value;
+    (this.#shared.opacity as { value: number }).value = value;
     for (const { meshes, materials } of this.#faces) {
-      for (const part of PARTS) meshes[part].material = materials[part][fading ? 1 : 0];
+      for (const part of PARTS) meshes[part].material = materials[part][value < 1 ? 1 : 0];
     }
+  }
+
+  #showFaces(visible: (face: FaceObjects, index: number) => boolean): void {
+    this.#faces.forEach((face, index) => {
+      const shown = visible(face, index);
+      for (const part of PARTS) {
+        face.meshes[part].visible = shown;
+        face.outlines[part].visible = shown && this.#opacity < 1;
+      }
+    });
   }
 
   set brightness(value: number) {
@@ -147,9 +168,10 @@ export class Layer {
     this.#next = null;
     this.#steps = [];
     this.object.removeFromParent();
-    for (const { meshes, materials } of this.#faces) {
+    for (const { meshes, outlines, materials } of this.#faces) {
       for (const part of PARTS) {
         meshes[part].geometry.dispose();
+        outlines[part].material.dispose();
         for (const material of materials[part]) material.dispose();
       }
     }
@@ -303,32 +325,44 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
     face: { value: index },
     faceOrigin: { value: new three.Vector2(index % ATLAS_COLUMNS, Math.floor(index / ATLAS_COLUMNS)) },
   };
-  const material = (part: Part, fading: boolean): three.ShaderMaterial =>
+  const material = (part: Part, options: three.ShaderMaterialParameters): three.ShaderMaterial =>
     new three.ShaderMaterial({
       glslVersion: three.GLSL3,
-      defines: { PART: PARTS.indexOf(part), ...(fading ? { FADE: 1 } : {}) },
       vertexShader: part === "edges" ? EDGE_VERTEX : GRID_VERTEX,
       fragmentShader: FRAGMENT,
       uniforms: { ...shared, ...own },
       side: three.DoubleSide,
       toneMapped: false,
+      ...options,
+      defines: { PART: PARTS.indexOf(part), ...options.defines },
     });
   const both = (part: Part): readonly [three.ShaderMaterial, three.ShaderMaterial] => [
-    material(part, false),
-    material(part, true),
+    material(part, {}),
+    material(part, { ...BLENDED }),
   ];
   const materials = { surface: both("surface"), sheet: both("sheet"), edges: both("edges") };
-  const mesh = (part: Part): three.Mesh<three.BufferGeometry, three.ShaderMaterial> => {
+  // Nearest first, so that what is hidden is not shaded.
+  const order = { edges: -13, surface: -12, sheet: -11 };
+  const mesh = (part: Part): PartMesh => {
     const m = new three.Mesh(new three.BufferGeometry(), materials[part][0]);
     m.frustumCulled = false;
     m.matrixAutoUpdate = false;
-    // Nearest first, so that what is hidden is not shaded.
-    m.renderOrder = { edges: -13, surface: -12, sheet: -11 }[part];
+    m.renderOrder = order[part];
+    return m;
+  };
+  const meshes = { surface: mesh("surface"), sheet: mesh("sheet"), edges: mesh("edges") };
+  const outline = (part: Part): PartMesh => {
+    const m = new three.Mesh(meshes[part].geometry, material(part, { colorWrite: false, defines: { DEPTH_ONLY: 1 } }));
+    m.frustumCulled = false;
+    m.matrixAutoUpdate = false;
+    m.renderOrder = order[part] - 10;
+    m.visible = false;
     return m;
   };
   return {
     axis: new three.Vector3(...f),
-    meshes: { surface: mesh("surface"), sheet: mesh("sheet"), edges: mesh("edges") },
+    meshes,
+    outlines: { surface: outline("surface"), sheet: outline("sheet"), edges: outline("edges") },
     materials,
   };
 }

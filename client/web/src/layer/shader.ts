@@ -22,6 +22,9 @@ vec3 gridDirection(float column, float row) {
   return vec3((texel / depthSize * 2.0 - 1.0) * halfTangent, 1.0);
 }
 
+// Depth alone and colour meet at exactly the same depth.
+invariant gl_Position;
+
 vec4 project(vec3 inFace) {
   return projectionMatrix * (viewMatrix * modelMatrix * vec4(point + worldFromFace * inFace, 1.0));
 }
@@ -67,7 +70,7 @@ void main() {
 }
 `;
 
-/** Edges are `PART` 2. `FADE`: during a cross-fade; without it no pixel is discarded, so depth is tested early. */
+/** Edges are `PART` 2. `DEPTH_ONLY`: what of it is nearest, before a cross-fade blends exactly that. */
 export const FRAGMENT = /* glsl */ `
 precision highp float;
 precision highp int;
@@ -83,8 +86,8 @@ uniform sampler2D luma;
 uniform sampler2D chroma;
 /** 0: luma and chroma. 1: RGBA in luma. */
 uniform int format;
-/** Screen-door cross-fade: the part of the pixels that this layer has, from one end or the other. */
-uniform vec2 share;
+/** During a cross-fade less than 1. */
+uniform float opacity;
 uniform float brightness;
 in vec3 inFace;
 #if PART == 1
@@ -97,10 +100,6 @@ flat in vec3 eyePoint;
 in float sheetDepth;
 #endif
 out vec4 color;
-
-float noise(vec2 at) {
-  return fract(52.9829189 * fract(dot(at, vec2(0.06711056, 0.00583715))));
-}
 
 float depthAt(vec2 place) {
   return float(texelFetch(depth, ivec3(clamp(place, 0.0, 0.9999) * depthSize, face), 0).r);
@@ -131,10 +130,9 @@ vec3 picture(vec2 place) {
 }
 
 void main() {
-#ifdef FADE
-  float n = noise(gl_FragCoord.xy);
-  if (n < share.x || n >= share.y) discard;
-#endif
+#if defined(DEPTH_ONLY) && PART != 2
+  color = vec4(0.0);
+#else
   vec2 place = inFace.xy / (inFace.z * halfTangent) * 0.5 + 0.5;
 #if PART == 1
   float background = inFace.z > 11990.0 ? 0.0 : depthScale / inFace.z;
@@ -153,6 +151,11 @@ void main() {
 #elif PART == 2
   if (!isBefore(depthAt(place), sheetDepth / inFace.z)) discard;
 #endif
-  color = vec4(picture(place) * brightness, 1.0);
+#ifdef DEPTH_ONLY
+  color = vec4(0.0);
+#else
+  color = vec4(picture(place) * brightness, opacity);
+#endif
+#endif
 }
 `;

@@ -20,10 +20,12 @@ const touched = {
   layerDepthScale: { value: 1 },
   layerHalfTangent: { value: 1 },
   layerPoint: { value: new three.Vector3() },
+  presence: { value: 1 },
 };
 
-/** Tells everyone which layer they stand in. */
-export function standIn(layer: Layer | null): void {
+/** Tells everyone which layer they stand in, and how much of it is there during a cross-fade: they come with it. */
+export function standIn(layer: Layer | null, presence: number): void {
+  touched.presence.value = presence;
   const depth = layer?.depthTexture ?? null;
   touched.layerDepth.value = depth ?? nothing;
   touched.layerDepthSize.value = depth?.image.width ?? 1;
@@ -37,7 +39,12 @@ export function standIn(layer: Layer | null): void {
 /** Depth as if the object were `BIAS_M` nearer: what stands on the layer does not sink into its rounding. */
 export function biased<M extends three.Material>(material: M): M {
   material.onBeforeCompile = (shader) => {
+    Object.assign(shader.uniforms, { presence: touched.presence });
     shader.vertexShader = bias(shader.vertexShader);
+    shader.fragmentShader = shader.fragmentShader.replace(
+      "void main() {",
+      `${PRESENCE}\nvoid main() {\nif (noise() >= presence) discard;`,
+    );
   };
   material.customProgramCacheKey = () => "biased";
   return material;
@@ -53,7 +60,10 @@ export function softened<M extends three.Material>(material: M): M {
         "#include <project_vertex>",
         "#include <project_vertex>\ncontactPlace = (modelMatrix * vec4(transformed, 1.0)).xyz;",
       );
-    shader.fragmentShader = shader.fragmentShader.replace("void main() {", `${CONTACT}\nvoid main() {\nsoften();`);
+    shader.fragmentShader = shader.fragmentShader.replace(
+      "void main() {",
+      `${PRESENCE}\n${CONTACT}\nvoid main() {\nif (noise() >= presence) discard;\nsoften();`,
+    );
   };
   material.customProgramCacheKey = () => "softened";
   return material;
@@ -68,6 +78,12 @@ function bias(vertexShader: string): string {
     gl_Position.z = shifted.z / shifted.w * gl_Position.w;`,
   );
 }
+
+const PRESENCE = /* glsl */ `
+uniform float presence;
+float noise() {
+  return fract(52.9829189 * fract(dot(gl_FragCoord.xy, vec2(0.06711056, 0.00583715))));
+}`;
 
 /** Faces as in the table of `docs/protocol.md`. */
 const CONTACT = /* glsl */ `
@@ -102,6 +118,5 @@ void soften() {
   float edge = max(${BIAS_M.toFixed(3)}, 1.5 * z * z / layerDepthScale);
   // Who is well behind is hidden by the layer, or seen from beside it.
   if (behind <= 0.0 || behind >= edge) return;
-  float noise = fract(52.9829189 * fract(dot(gl_FragCoord.xy, vec2(0.06711056, 0.00583715))));
-  if (behind / edge > noise) discard;
+  if (behind / edge > noise()) discard;
 }`;

@@ -10,7 +10,10 @@ const CLICK_PIXELS = 6;
 export interface FlatInputEvents {
   pick(ray: three.Ray): number | null;
   hover(cell: number | null): void;
+  /** The next place to go to, to the right or to the left. */
+  choose(by: 1 | -1): void;
   walk(cell: number): void;
+  walkToChosen(): void;
   mayPoint(): boolean;
 }
 
@@ -117,6 +120,8 @@ export class FlatInput {
       e.preventDefault();
     } else if (down && !e.repeat) {
       if (/^Digit[1-9]$/.test(e.code)) this.#events.walk(Number(e.code.slice(5)) - 1);
+      if (e.code === "KeyX") this.#events.choose(e.shiftKey ? -1 : 1);
+      if (e.code === "Enter") this.#events.walkToChosen();
       if (e.code === "KeyR") this.#stage.view.offset.set(0, 0, 0);
     }
   }

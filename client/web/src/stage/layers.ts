@@ -9,12 +9,13 @@ import { vantageKey } from "../worker/messages";
 /** Milliseconds of a display frame that uploading may take. */
 const UPLOAD_BUDGET_MS = 3;
 const UP = new three.Vector3(0, 1, 0);
-/** A change of vantage begins with this part of the cross-fade done: its first frame already shows the new place. */
-const FIRST_PART = 0.35;
+/** A change of stop begins with this part of the cross-fade done: its first frame already shows the new place. */
+export const STOP_FIRST_PART = 0.4;
 /** Sees a centimetre. */
 const NOTHING = new three.PerspectiveCamera(1, 1, 0.05, 0.06);
-const FULL = [0, 1] as const;
-const HALF = [0, 0.5] as const;
+
+/** Of groups: all before the people and the rings, which have 0. */
+const ORDER = { leaving: -3, between: -2, coming: -1 } as const;
 
 export interface ShownSet {
   readonly key: number;
@@ -23,17 +24,31 @@ export interface ShownSet {
 
 export class Layers {
   readonly object = new three.Group();
+  /** Makes cross-fades longer, to look at them. */
+  stretch = 1;
   readonly #renderer: three.WebGLRenderer;
   #layers = new Map<number, Layer>();
   #shown: Layer | null = null;
   #leaving: Layer | null = null;
   #fadeFromMs = 0;
   #fadeMs = 0;
+  #part = 1;
+  /** Between the layer that leaves and the one that comes: what is nearest of the one must not hide the other. */
+  readonly #between = new three.Group();
   /** What the eye stood at and looked along in the layer that leaves. */
   #leftAt = { point: new three.Vector3(), yaw: 0 };
 
   constructor(renderer: three.WebGLRenderer) {
     this.#renderer = renderer;
+    const nothing = new three.BufferGeometry();
+    nothing.setAttribute("position", new three.BufferAttribute(new Float32Array(9), 3));
+    const clears = new three.Mesh(nothing, new three.MeshBasicMaterial({ colorWrite: false, depthWrite: false }));
+    clears.frustumCulled = false;
+    clears.onBeforeRender = () => renderer.clearDepth();
+    this.#between.add(clears);
+    this.#between.renderOrder = ORDER.between;
+    this.#between.visible = false;
+    this.object.add(this.#between);
   }
 
   push(set: DecodedSet): void {
@@ -51,8 +66,9 @@ export class Layers {
     return this.#shown;
   }
 
-  get fading(): boolean {
-    return this.#leaving !== null;
+  /** The part of the cross-fade that is done; `null` while there is none. */
+  get fading(): number | null {
+    return this.#leaving && this.#part;
   }
 
   /** The tag of the newest set of a vantage that could be shown now. */
@@ -60,22 +76,26 @@ export class Layers {
     return this.#layers.get(key)?.tag ?? null;
   }
 
-  /** Shows another vantage, if a set of it is there. `yaw` and `newYaw`: headings of the view before and after. */
-  show(key: number, nowMs: number, fadeMs: number, yaw: number, newYaw: number): boolean {
+  /**
+   * Shows another vantage, if a set of it is there. The eye is at the new place from the next frame on; the old one is
+   * warped to where it would be there, so that nothing moves while one becomes the other. `turnedBy`: what the view
+   * turns by with it, radians.
+   */
+  show(key: number, nowMs: number, fade: { readonly ms: number; readonly from: number }, turnedBy: number): boolean {
     const layer = this.#layers.get(key);
     if (!layer?.tag) return false;
     if (layer === this.#shown) return true;
     this.#finishFade();
     this.#leaving = this.#shown;
     this.#shown = layer;
-    this.#fadeFromMs = nowMs - FIRST_PART * fadeMs;
-    this.#fadeMs = fadeMs;
+    this.#fadeMs = fade.ms * this.stretch;
+    this.#fadeFromMs = nowMs - fade.from * this.#fadeMs;
     layer.object.visible = true;
     layer.object.position.set(0, 0, 0);
     layer.object.rotation.set(0, 0, 0);
     if (this.#leaving?.tag) {
       this.#leftAt.point.set(...this.#leaving.tag.point);
-      this.#leftAt.yaw = newYaw - yaw;
+      this.#leftAt.yaw = turnedBy;
     }
     return true;
   }
@@ -106,7 +126,9 @@ export class Layers {
     if (!shown?.tag) return became;
     const part = this.#fadeMs > 0 ? Math.min(1, (nowMs - this.#fadeFromMs) / this.#fadeMs) : 1;
     if (part >= 1) this.#finishFade();
-    shown.share = [0, this.#leaving ? part : 1];
+    this.#part = part * part * (3 - 2 * part);
+    shown.opacity = this.#leaving ? this.#part : 1;
+    shown.object.renderOrder = this.#leaving ? ORDER.coming : 0;
     shown.brightness = brightness;
     shown.cull(view.forward, view.halfAngle);
     if (this.#leaving) {
@@ -114,7 +136,9 @@ export class Layers {
       const { object } = this.#leaving;
       object.rotation.y = yaw;
       object.position.set(...shown.tag.point).sub(point.clone().applyAxisAngle(UP, yaw));
-      this.#leaving.share = [part, 1];
+      this.#leaving.opacity = 1;
+      object.renderOrder = ORDER.leaving;
+      this.#between.visible = true;
       this.#leaving.brightness = brightness;
       this.#leaving.cull(view.forward.clone().applyAxisAngle(UP, -yaw), view.halfAngle);
     }
@@ -134,9 +158,9 @@ export class Layers {
     NOTHING.position.set(...(layer.tag?.point ?? [0, 0, 0]));
     const { visible } = layer.object;
     layer.object.visible = true;
-    layer.showOnly(layer.rehearsed);
-    for (const share of [FULL, HALF]) {
-      layer.share = share;
+    for (const opacity of [1, 0.5]) {
+      layer.opacity = opacity;
+      layer.showOnly(layer.rehearsed);
       renderer.render(layer.object, NOTHING);
     }
     layer.object.visible = visible;
@@ -154,6 +178,8 @@ export class Layers {
   #finishFade(): void {
     if (!this.#leaving) return;
     this.#leaving.object.visible = false;
+    this.#leaving.object.renderOrder = 0;
+    this.#between.visible = false;
     this.#leaving = null;
   }
 }

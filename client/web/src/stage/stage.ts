@@ -2,12 +2,14 @@
 import * as three from "three";
 import { clientUsOf, nowUs } from "../clock/now";
 import type { DecodedSet } from "../worker/messages";
-import { Layers, type ShownSet } from "./layers";
+import { Layers, type ShownSet, STOP_FIRST_PART } from "./layers";
 import { FlatView } from "./view";
 
-/** Two crossfades: walking, and a change of stop. */
-export const CELL_FADE_MS = 350;
-export const STOP_FADE_MS = 200;
+/** Cross-fades: walking, and a change of stop, whose first frame already shows it. */
+export const CELL_FADE = { ms: 350, from: 0.05 } as const;
+export const CALM_CELL_FADE = { ms: 150, from: 0.1 } as const;
+export const STOP_FADE = { ms: 200, from: STOP_FIRST_PART } as const;
+export const NO_FADE = { ms: 0, from: 1 } as const;
 /** A prediction beyond one frame of a slow display helps nobody. */
 const MAX_AHEAD_US = 17_000;
 const RING = 600;

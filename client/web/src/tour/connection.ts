@@ -62,6 +62,11 @@ export class Connection {
     this.#post({ kind: "forget", key });
   }
 
+  /** The vantages that keep their decoders. */
+  keep(keys: readonly number[]): void {
+    this.#post({ kind: "keep", keys });
+  }
+
   close(): void {
     this.#post({ kind: "close" });
   }

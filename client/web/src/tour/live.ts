@@ -7,7 +7,7 @@ import { standIn } from "../people/contact";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
-import { CELL_FADE_MS, type FrameInfo, STOP_FADE_MS, Stage } from "../stage/stage";
+import { CALM_CELL_FADE, CELL_FADE, type FrameInfo, NO_FADE, STOP_FADE, Stage } from "../stage/stage";
 import type { Word } from "../ui/words";
 import type { Vec3 } from "../wire/cube";
 import type { Joint } from "../wire/datagram";
@@ -41,6 +41,23 @@ export interface Extension {
   placed(yaw: number): void;
 }
 
+/** A way from one cell to another, page clock. */
+export interface Walk {
+  readonly cell: number;
+  /** A set of the cell was here when the wearer asked. */
+  readonly ahead: boolean;
+  readonly askedMs: number;
+  /** The server's answer. */
+  placedMs: number | null;
+  /** The drawing commands of the first frame of the new cell were given. */
+  shownMs: number | null;
+}
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+/** Who sweeps over a ring does not mean it. */
+const DWELL_MS = 120;
+/** How often it is said again while the picture comes, and while it does not. */
+const AGAIN_MS = { had: 3000, lacked: 1000 } as const;
 /** How long words of the server stay. */
 export const NOTICE_MS = 6000;
 
@@ -55,8 +72,11 @@ export class Live {
   pointer: three.Vector3 | null = null;
   readonly #events: LiveEvents;
   readonly #poses = new PoseSender();
-  #wanted: { key: number; yaw: number | null; fadeMs: number } | null = null;
+  #wanted: { key: number; yaw: number | null; fade: { ms: number; from: number } } | null = null;
   #presentNext = false;
+  #aim: { readonly cell: number; readonly sinceMs: number; saidMs: number } | null = null;
+  /** The last hundred since the page was opened. */
+  readonly walks: Walk[] = [];
   /** No set of the present stop is there yet. */
   waiting = false;
   /** What the server said last. */
@@ -96,10 +116,10 @@ export class Live {
     );
     this.input = new FlatInput(canvas, this.stage, {
       pick: (ray) => this.rings.pick(ray.origin, ray.direction, 0.03),
-      hover: (cell) => {
-        this.rings.hovered = cell ?? -1;
-      },
+      hover: (cell) => this.aimAt(cell),
+      choose: (by) => this.#choose(by),
       walk: (cell) => this.walk(cell),
+      walkToChosen: () => this.#aim && this.walk(this.#aim.cell),
       mayPoint: () => this.session.leads,
     });
     // A headset that is put on again, a network that is there again: no need to wait for the next attempt.
@@ -109,7 +129,48 @@ export class Live {
 
   walk(cell: number): void {
     const cells = this.session.stop?.cells.length ?? 0;
-    if (cell >= 0 && cell < cells && cell !== this.session.placement?.cell) this.session.moveToCell(cell);
+    if (cell < 0 || cell >= cells || cell === this.session.placement?.cell) return;
+    const { ahead } = this.session;
+    const isHere = ahead?.cell === cell && this.stage.layers.ready(ahead.key) !== null;
+    this.walks.push({ cell, ahead: isHere, askedMs: performance.now(), placedMs: null, shownMs: null });
+    if (this.walks.length > 100) this.walks.shift();
+    this.session.moveToCell(cell);
+  }
+
+  /** The wearer aims at a place, or at none any more: its ring glows, and after a moment its picture is asked for. */
+  aimAt(cell: number | null): void {
+    const there = cell === this.session.placement?.cell ? null : cell;
+    if (there === (this.#aim?.cell ?? null)) return;
+    this.#aim = there === null ? null : { cell: there, sinceMs: performance.now(), saidMs: Number.NEGATIVE_INFINITY };
+    this.rings.hovered = there ?? -1;
+  }
+
+  /** With keys: the next ring to the right of the view, or to the left. */
+  #choose(by: 1 | -1): void {
+    const { yaw } = this.stage.view;
+    const eye = this.stage.point;
+    const angle = (at: three.Vector3): number => {
+      const right = Math.atan2(at.x - eye.x, eye.z - at.z) + yaw;
+      return (right + 4 * Math.PI) % (2 * Math.PI);
+    };
+    const inOrder = this.rings.visible.toSorted((a, b) => angle(a.at) - angle(b.at)).map((r) => r.cell);
+    const before = inOrder.indexOf(this.#aim?.cell ?? -1);
+    const first = by > 0 ? 0 : inOrder.length - 1;
+    const next = before < 0 ? first : (before + by + inOrder.length) % inOrder.length;
+    this.aimAt(inOrder[next] ?? null);
+  }
+
+  #lookAhead(nowMs: number): void {
+    const aim = this.#aim;
+    if (!aim || this.waiting || nowMs - aim.sinceMs < DWELL_MS) return;
+    if (aim.cell === this.session.placement?.cell) {
+      this.aimAt(null);
+      return;
+    }
+    const has = this.session.ahead?.cell === aim.cell;
+    if (nowMs - aim.saidMs < (has ? AGAIN_MS.had : AGAIN_MS.lacked)) return;
+    aim.saidMs = nowMs;
+    this.session.lookAhead(aim.cell);
   }
 
   /** What keeps the picture from going on, or nothing. */
@@ -144,6 +205,7 @@ export class Live {
   }
 
   #stopChanged(stop: Stop, index: number): void {
+    this.aimAt(null);
     this.rings.setStop(stop);
     this.crowd.scatter();
     this.#events.stopChanged(stop, index);
@@ -153,8 +215,10 @@ export class Live {
     this.#wanted = {
       key: vantageKey(placement),
       yaw: why === "cell" ? null : placement.yaw,
-      fadeMs: why === "join" ? 0 : why === "stop" ? STOP_FADE_MS : CELL_FADE_MS,
+      fade: why === "join" ? NO_FADE : why === "stop" ? STOP_FADE : calm.matches ? CALM_CELL_FADE : CELL_FADE,
     };
+    const walk = this.walks.at(-1);
+    if (why === "cell" && walk?.cell === placement.cell) walk.placedMs ??= performance.now();
     this.#poses.jump();
     this.#presentNext = why === "stop";
     this.#arrive(performance.now());
@@ -164,8 +228,8 @@ export class Live {
     const wanted = this.#wanted;
     if (!wanted) return;
     const view = this.stage.view;
-    const newYaw = wanted.yaw ?? view.yaw;
-    if (!this.stage.layers.show(wanted.key, nowMs, wanted.fadeMs, view.yaw, newYaw)) {
+    const turnedBy = (wanted.yaw ?? view.yaw) - view.yaw;
+    if (!this.stage.layers.show(wanted.key, nowMs, wanted.fade, turnedBy)) {
       // Those who walk keep what they see until the next place is there; at another stop it would be the wrong one.
       this.waiting = wanted.yaw !== null;
       return;
@@ -184,6 +248,7 @@ export class Live {
   #frame(info: FrameInfo): void {
     this.session.beforeFrame(info.displayedAtUs);
     this.#arrive(info.nowMs);
+    this.#lookAhead(info.nowMs);
     const goal = this.waiting && this.stage.layers.shown ? 0.12 : 1;
     this.stage.brightness += (goal - this.stage.brightness) * Math.min(1, info.deltaS * 12);
     const worn = this.extension?.frame(info) ?? null;
@@ -191,7 +256,7 @@ export class Live {
     this.input.frame(info.deltaS);
     const tag = this.stage.layers.shown?.tag;
     if (tag) this.crowd.light(tag);
-    standIn(this.stage.layers.shown);
+    standIn(this.stage.layers.shown, this.stage.layers.fading ?? 1);
     const origin = this.poseOrigin;
     const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;
     const screen = worn ? null : this.stage.view.quaternion;
@@ -244,6 +309,8 @@ export class Live {
   }
 
   #drawn(info: FrameInfo): void {
+    const walk = this.walks.at(-1);
+    if (walk && walk.placedMs !== null && !this.#wanted) walk.shownMs ??= performance.now();
     if (!this.#presentNext || this.waiting || this.#wanted) return;
     this.#presentNext = false;
     this.session.presented(info.displayedAtUs, info.intervalMs);

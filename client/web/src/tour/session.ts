@@ -91,6 +91,8 @@ export class Session {
   current: { epoch: number; stop: number } | null = null;
   placement: Placement | null = null;
   prepared: { epoch: number; stop: number; placement: Placement } | null = null;
+  /** The cell whose picture is sent beside the one on show, and the key of its vantage. */
+  ahead: { readonly cell: number; readonly key: number } | null = null;
   readonly changes: Change[] = [];
   readonly connection: Connection;
 
@@ -110,6 +112,7 @@ export class Session {
   #lead: JoinRequest["lead"] = "no";
   /** Where the wearer asked to stand last, while the server has not said so. */
   #wish: { epoch: number; cell: number } | null = null;
+  #aheadTimer: Timer | undefined;
   #newsAtMs = 0;
   #look: ReturnType<typeof setInterval> | undefined;
   /** Nothing has been heard of the picture for a while, neither a set nor that it is still. */
@@ -190,6 +193,11 @@ export class Session {
       case: "moveToCell",
       value: { epoch: this.current.epoch, cell },
     });
+  }
+
+  /** The wearer may soon want to stand there: lets the picture come. Said again it lasts longer. */
+  lookAhead(cell: number): void {
+    if (this.current && !this.prepared) this.send({ case: "lookAhead", value: { epoch: this.current.epoch, cell } });
   }
 
   goToStop(stop: number): void {
@@ -280,6 +288,7 @@ export class Session {
         this.#ticket = toHex(welcome.resumeTicket);
         void claim(this.#ticket);
         this.prepared = null;
+        this.#setAhead(null);
         clearTimeout(this.#commit?.timer);
         this.#commit = null;
         this.#retries = 0;
@@ -321,6 +330,7 @@ export class Session {
         }
         if (this.#commit && body.value.epoch < this.#commit.commit.epoch) break;
         this.prepared = { epoch: body.value.epoch, stop: body.value.stop, placement: body.value.placement };
+        this.#setAhead(null);
         this.#events.changed();
         break;
       case "commit":
@@ -330,6 +340,15 @@ export class Session {
         if (body.value.epoch === this.current?.epoch) this.#place(body.value, "cell");
         else if (this.prepared?.epoch === body.value.epoch) this.prepared.placement = body.value;
         break;
+      case "ahead": {
+        const { epoch, cell, vantage, untilUs } = body.value;
+        if (epoch !== this.current?.epoch || this.prepared) break;
+        this.#setAhead({ cell, key: vantageKey({ epoch, vantage }) });
+        const server = this.connection.serverNowUs;
+        const lastsMs = server === null ? 0 : (Number(untilUs) - server) / 1000;
+        this.#aheadTimer = setTimeout(() => this.#setAhead(null), lastsMs);
+        break;
+      }
       case "ended":
         this.#memory.forget(this.#ticket);
         this.reason = { code: RefusedReason.REFUSED_UNSPECIFIED, message: body.value.message };
@@ -404,12 +423,26 @@ export class Session {
     if (before && vantageKey(before) !== vantageKey(placement)) {
       setTimeout(() => this.#forget(vantageKey(before)), FORGET_MS);
     }
+    this.#setAhead(null);
     this.#events.changed();
   }
 
+  /** Takes the place of what was sent ahead before. */
+  #setAhead(ahead: Session["ahead"]): void {
+    clearTimeout(this.#aheadTimer);
+    const before = this.ahead;
+    this.ahead = ahead;
+    this.connection.keep(this.#needed());
+    if (before && before.key !== ahead?.key) this.#forget(before.key);
+  }
+
+  #needed(): number[] {
+    const places = [this.placement, this.prepared?.placement].flatMap((p) => (p ? [vantageKey(p)] : []));
+    return this.ahead ? [...places, this.ahead.key] : places;
+  }
+
   #forget(key: number): void {
-    const needed = [this.placement, this.prepared?.placement].some((p) => p && vantageKey(p) === key);
-    if (needed) return;
+    if (this.#needed().includes(key)) return;
     this.connection.forget(key);
     this.#events.forget(key);
   }

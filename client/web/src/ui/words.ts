@@ -54,8 +54,8 @@ const WORDS = {
     "The guide's permission is no longer valid; go back to the console.",
   ],
   help: [
-    "拖动转头 · WASD 挪动 · 点地上的光圈走过去 · 数字键换位置 · R 回正",
-    "Drag to look · WASD to lean · click a ring to walk there · number keys change place · R to recentre",
+    "拖动转头 · WASD 挪动 · 点地上的光圈走过去 · X 选光圈，回车过去 · 数字键换位置 · R 回正",
+    "Drag to look · WASD to lean · click a ring to walk there · X picks a ring, Enter goes there · number keys change place · R to recentre",
   ],
   helpTouch: ["拖动转头 · 点地上的光圈走过去", "Drag to look · tap a ring to walk there"],
   keys: ["操作方法", "How to move"],

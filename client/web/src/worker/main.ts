@@ -23,6 +23,7 @@ let clock = new ClockSync();
 let silence = new Silence();
 let withheld = false;
 let vantages: Vantage[] = [];
+let kept: readonly number[] = [];
 let ticker: ReturnType<typeof setInterval> | undefined;
 let total: { complete: number; missed: number; bytes: number } = { complete: 0, missed: 0, bytes: 0 };
 let report = freshReport();
@@ -46,6 +47,9 @@ self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
     case "forget":
       for (const v of vantages) if (v.key === message.key) v.close();
       vantages = vantages.filter((v) => v.key !== message.key);
+      break;
+    case "keep":
+      kept = message.keys;
       break;
     case "close":
       link?.close();
@@ -201,7 +205,11 @@ function delayMs(header: Header): number {
 function vantage(key: number): Vantage {
   const known = vantages.find((v) => v.key === key);
   if (known) return known;
-  if (vantages.length >= MAX_VANTAGES) vantages.shift()?.close();
+  if (vantages.length >= MAX_VANTAGES) {
+    // The oldest of those that nobody needs; else the oldest of all.
+    const spare = vantages.findIndex((v) => !kept.includes(v.key));
+    for (const given of vantages.splice(Math.max(0, spare), 1)) given.close();
+  }
   const fresh = new Vantage(key, vantageEvents);
   vantages.push(fresh);
   return fresh;

@@ -18,6 +18,8 @@ export type ToWorker =
   | { readonly kind: "withhold"; readonly on: boolean }
   /** This vantage is not shown any more: its decoder is given back. */
   | { readonly kind: "forget"; readonly key: number }
+  /** The vantages that are shown or are to be: of all others the decoder may be given to another. */
+  | { readonly kind: "keep"; readonly keys: readonly number[] }
   | { readonly kind: "close" };
 
 export type FromWorker =

@@ -177,7 +177,7 @@ export class Headset implements Extension {
       const ray = this.#worldRay(hands[side]);
       this.#aiming = side;
       this.#target = ray ? rings.pick(ray.origin, ray.direction, AIM_TOLERANCE) : null;
-      rings.hovered = this.#target ?? -1;
+      this.#live.aimAt(this.#target);
       const to = rings.visible.find((r) => r.cell === this.#target)?.at ?? null;
       if (ray) this.#arc.show(ray.origin, ray.direction, to, eye);
       return;
@@ -186,7 +186,7 @@ export class Headset implements Extension {
       if (this.#target !== null) this.#live.walk(this.#target);
       this.#aiming = null;
       this.#target = null;
-      rings.hovered = -1;
+      this.#live.aimAt(null);
       this.#arc.hide();
     }
     if (this.#once(hands, STICK_PRESS)) this.#recentre();
