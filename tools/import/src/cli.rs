@@ -232,8 +232,9 @@ impl Import {
         for level in &manifest.level {
             let error = if level.geometric_error_m > 0.0 {
                 format!(
-                    ", {} triangles, at most {:.3} m off",
-                    level.triangles, level.geometric_error_m
+                    ", {} triangles, at most {} off",
+                    level.triangles,
+                    length(level.geometric_error_m)
                 )
             } else {
                 format!(", {} triangles", level.triangles)
@@ -252,6 +253,15 @@ fn written(out: &mut impl Write, path: &Path, bytes: usize, more: &str, start: I
         path.display(),
         bytes as f64 / 1e6
     )
+}
+
+/// A length for people: small things are measured in millimetres.
+fn length(metres: f32) -> String {
+    if metres < 0.01 {
+        format!("{:.3} mm", metres * 1000.0)
+    } else {
+        format!("{metres:.3} m")
+    }
 }
 
 /// The placement that a scene's folder keeps from an import before.

@@ -94,7 +94,21 @@ fn text(head: &[u8]) -> Option<Format> {
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with('{') {
-        return text.contains("\"asset\"").then_some(Format::Gltf);
+        // `asset` may come after long lists of the others.
+        let keys = [
+            "asset",
+            "scenes",
+            "nodes",
+            "meshes",
+            "accessors",
+            "bufferViews",
+            "buffers",
+            "extensionsUsed",
+        ];
+        return keys
+            .iter()
+            .any(|k| text.contains(&format!("\"{k}\"")))
+            .then_some(Format::Gltf);
     }
     if text.starts_with("solid") && (text.contains("facet") || text.contains("endsolid")) {
         return Some(Format::Stl);
@@ -149,6 +163,7 @@ mod tests {
         check(b"# Blender\nmtllib a.mtl\nv 0 0 0\n", Some(Format::Obj));
         check(b"solid x\nfacet normal 0 0 1\n", Some(Format::Stl));
         check(b"{ \"asset\": {\"version\":\"2.0\"} }", Some(Format::Gltf));
+        check(b"{ \"accessors\": [", Some(Format::Gltf));
         check(b"{ \"a\": 1 }", None);
         check(b"3\n0 0 0 12 1 2 3\n", Some(Format::Pts));
         check(b"1.0 2.0 3.0\n", Some(Format::Xyz));

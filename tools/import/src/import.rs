@@ -1,9 +1,10 @@
 //! The stages in their order.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use glam::{DVec3, Vec3};
-use tongyou_scene::{Mesh, Node, Primitive, Scene};
+use tongyou_scene::{Material, Mesh, Node, Primitive, Scene};
 
 use crate::data::Up;
 use crate::gather::{Gathered, gather};
@@ -210,7 +211,40 @@ fn meshes(source: &Source, gathered: Gathered, local: &Local, name: &str, option
     }
     out.materials = look.materials;
     out.images = look.images;
+    untextured(&mut out);
     Ok((out, Work::Meshes(work), triangles, (bounds.min, bounds.max)))
+}
+
+/// Gives primitives without texture coordinates their material without its textures, as glTF demands.
+fn untextured(scene: &mut Scene) {
+    let mut plain: BTreeMap<usize, usize> = BTreeMap::new();
+    for primitive in scene.meshes.iter_mut().flat_map(|m| &mut m.primitives) {
+        let Some(material) = primitive.material.filter(|_| primitive.tex_coords.is_empty()) else {
+            continue;
+        };
+        let with = &scene.materials[material];
+        let textures = [
+            with.base_color_texture,
+            with.metallic_roughness_texture,
+            with.normal_texture,
+            with.emissive_texture,
+        ];
+        if textures.iter().all(Option::is_none) {
+            continue;
+        }
+        let without = Material {
+            base_color_texture: None,
+            metallic_roughness_texture: None,
+            normal_texture: None,
+            emissive_texture: None,
+            ..with.clone()
+        };
+        let index = *plain.entry(material).or_insert_with(|| {
+            scene.materials.push(without);
+            scene.materials.len() - 1
+        });
+        primitive.material = Some(index);
+    }
 }
 
 /// East, north, up to x east, y up, z south.

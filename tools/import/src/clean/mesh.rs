@@ -47,6 +47,7 @@ pub(crate) fn clean(mut parts: Vec<Part>, fragment_share: f64, keep: impl Fn(DVe
     if fragment_share > 0.0 {
         drop_fragments(&mut parts, &welded, places.count(), fragment_share, &mut report);
     }
+    smooth(&mut parts, &welded, places.count());
     for part in &mut parts {
         compact(part);
     }
@@ -141,6 +142,28 @@ fn drop_fragments(parts: &mut [Part], welded: &[Vec<u32>], places: usize, share:
             }
         }
         part.indices = kept;
+    }
+}
+
+/// Gives parts without normals those of the triangles around each place, weighted by area: a seam of texture
+/// coordinates does not show.
+fn smooth(parts: &mut [Part], welded: &[Vec<u32>], places: usize) {
+    if parts.iter().all(|part| !part.normals.is_empty()) {
+        return;
+    }
+    let mut sums = vec![DVec3::ZERO; places];
+    for (part, welded) in parts.iter().zip(welded) {
+        for triangle in part.indices.as_chunks::<3>().0 {
+            let [a, b, c] = triangle.map(|i| part.positions[i as usize]);
+            let normal = (b - a).cross(c - a);
+            for index in triangle {
+                sums[welded[*index as usize] as usize] += normal;
+            }
+        }
+    }
+    for (part, welded) in parts.iter_mut().zip(welded).filter(|(part, _)| part.normals.is_empty()) {
+        let normal = |&place: &u32| sums[place as usize].normalize_or(DVec3::Z).as_vec3();
+        part.normals = welded.iter().map(normal).collect();
     }
 }
 

@@ -4,15 +4,15 @@ use std::io::Read;
 
 use glam::{DVec3, Mat3, Vec3};
 use serde_json::Value;
-use tongyou_scene::load_glb;
+use tongyou_scene::{load_glb, read_glb};
 
-use super::{Limits, Sink};
+use super::{Limits, Sink, embedded};
 use crate::data::{Bounds, Chunk, Look, Part, Summary};
 use crate::source::Source;
 use crate::{Error, Format, Up};
 
 /// Bytes of the JSON that `inspect` reads.
-const MOST_JSON: u64 = 256 << 20;
+pub(super) const MOST_JSON: u64 = 256 << 20;
 
 pub(super) fn inspect(source: &Source) -> Result<Summary, Error> {
     let mut reader = source.reader()?;
@@ -97,7 +97,10 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         pixels: limits.pixels,
         ..tongyou_scene::Limits::default()
     };
-    let scene = load_glb(&source.path, &limits)?;
+    let scene = match embedded::unpack(source)? {
+        Some(glb) => read_glb(&glb, &source.path.display().to_string(), &limits)?,
+        None => load_glb(&source.path, &limits)?,
+    };
     for (what, count) in [("lights", scene.lights.len()), ("animations", scene.animations.len())] {
         if count > 0 {
             sink(Chunk::Warning(format!("{count} {what} are left out: a scan has none")))?;

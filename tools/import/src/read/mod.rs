@@ -1,6 +1,7 @@
 //! Reads every format as a stream of chunks. Counts in a file are promises that are checked, never allocations.
 
 mod e57;
+mod embedded;
 mod gltf;
 mod las;
 mod mtl;

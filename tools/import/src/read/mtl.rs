@@ -119,7 +119,7 @@ fn opacity(material: &mut Material, value: f32) {
 }
 
 /// A file that a scan refers to: only a regular file inside the scan's own folder, links resolved.
-fn beside(source: &Source, name: &str) -> Option<PathBuf> {
+pub(super) fn beside(source: &Source, name: &str) -> Option<PathBuf> {
     let name = name.trim_matches('"').replace('\\', "/");
     if name.is_empty() || name.len() > 1024 || name.contains('\0') {
         return None;
@@ -134,7 +134,7 @@ fn beside(source: &Source, name: &str) -> Option<PathBuf> {
     (path.starts_with(&folder) && path.is_file()).then_some(path)
 }
 
-fn load(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+pub(super) fn load(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     let io = |source| Error::Io {
         file: path.to_owned(),
         source,

@@ -311,12 +311,8 @@ impl<'a> Packer<'a> {
             };
             is("translation", &[0.0; 3]) && is("scale", &[1.0; 3]) && is("rotation", &[0.0, 0.0, 0.0, 1.0])
         };
-        for node in self.root["nodes"]
-            .as_array_mut()
-            .into_iter()
-            .flatten()
-            .filter(|n| n["mesh"] == json!(mesh))
-        {
+        let nodes = self.root.get_mut("nodes").and_then(Value::as_array_mut);
+        for node in nodes.into_iter().flatten().filter(|n| n["mesh"] == json!(mesh)) {
             if !identity(node) || node.get("children").is_some() {
                 return Err("nodes with transforms of their own are not packed".into());
             }
