@@ -52,7 +52,15 @@ impl Shader {
             Self::Raster => &["vs_view", "fs_opaque", "fs_alpha"],
             Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
             Self::Shade => &["cs_shade"],
-            Self::PresentWarp => &["vs_surface", "vs_sheet", "vs_edge", "fs_surface", "fs_sheet", "fs_edge"],
+            Self::PresentWarp => &[
+                "vs_surface",
+                "vs_sheet",
+                "vs_edge",
+                "vs_backdrop",
+                "fs_surface",
+                "fs_sheet",
+                "fs_edge",
+            ],
             Self::PresentFigures => &["vs_figure", "fs_figure"],
         }
     }

@@ -65,6 +65,15 @@ fn vs_edge(@builtin(instance_index) face: u32, @location(0) edge: vec4<u32>) -> 
     return Varying(project(face, in_face), in_face, vec2(f32(edge.z) * z, 0.0), vec4(0.0), face);
 }
 
+// Behind everything: the face as a plane so far away that nothing of it moves. Only cracks and holes show it.
+@vertex
+fn vs_backdrop(@builtin(vertex_index) index: u32, @builtin(instance_index) face: u32) -> Varying {
+    let corner = array(vec2(-1.0, -1.0), vec2(-1.0, 1.0), vec2(1.0, -1.0), vec2(1.0, -1.0), vec2(-1.0, 1.0), vec2(1.0, 1.0));
+    // Farther than the sky, so that it never lies in one plane with it.
+    let in_face = vec3(corner[index] * layer.half_tangent, 1.0) * (3.0 * FAR);
+    return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face);
+}
+
 fn is_faded(clip: vec4<f32>) -> bool {
     let n = noise(clip.xy);
     return FADE && (n < layer.share.x || n >= layer.share.y);

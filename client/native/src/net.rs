@@ -31,6 +31,8 @@ const RECONNECT_FOR: Duration = Duration::from_secs(30);
 const RECONNECT_PAUSES_MS: [u64; 5] = [100, 250, 500, 1000, 2000];
 /// When a wearer who gave no pose is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(67);
+/// Close codes of a server that does not want this headset back: refused, and replaced by another connection of it.
+const FINAL_CODES: [u32; 2] = [1, 2];
 /// Frames at the decoder at once; the rest waits where it can still be skipped.
 const MOST_DECODING: usize = 8;
 
@@ -148,7 +150,7 @@ pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Recei
             Left::Ended(message) => return Ok(End::Ended(message)),
             Left::Refused { reason, message } => return Err(Error::Refused { reason, message }),
             Left::Closed { code, reason } => {
-                if headset.resume_ticket().is_none() {
+                if headset.resume_ticket().is_none() || FINAL_CODES.contains(&code) {
                     return Err(Error::Lost { code, reason });
                 }
                 tracing::warn!(code, reason, "connection lost, trying again");

@@ -194,6 +194,41 @@ async fn a_lost_connection_is_made_again_with_the_ticket() {
     assert_eq!(tickets, [vec![], vec![5; 16]]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_replaced_does_not_come_back() {
+    let tries = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&tries);
+    let connect: Connect = Arc::new(move || {
+        *counted.lock().unwrap() += 1;
+        Box::pin(async move {
+            let path = Impairment::default();
+            let (near, far) = simulated::pair(transport::Config::server(), transport::Config::client(), path, path, 1);
+            tokio::spawn(async move {
+                let (link, mut events) = near;
+                while let Some(event) = events.recv().await {
+                    if matches!(event, transport::Event::Control(_)) {
+                        let body = server_message::Body::Welcome(welcome());
+                        link.send_control(ServerMessage::from(body).to_bytes()).unwrap();
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        link.close(2, "here from elsewhere");
+                    }
+                }
+            });
+            Ok(far)
+        })
+    });
+    let options = Options {
+        connect,
+        headset: core::Config::new("BCDF-GHJK", "Lin"),
+        clock: Machine::default(),
+        decode: Decode::Nothing,
+    };
+    let (_keep, cancel) = watch::channel(false);
+    let error = run(options, &mut Nobody, cancel).await.unwrap_err();
+    assert!(matches!(error, Error::Lost { code: 2, .. }), "{error}");
+    assert_eq!(*tries.lock().unwrap(), 1);
+}
+
 #[test]
 fn fingerprints_are_read_as_people_paste_them() {
     let hex = "0123456789abcdef".repeat(4);

@@ -43,7 +43,7 @@ struct Face {
     mesh: Arc<FaceMesh>,
     vertices: wgpu::Buffer,
     edges: Option<wgpu::Buffer>,
-    /// As in [`Part::ALL`]; `None` where there is nothing to draw.
+    /// As in [`Part::ALL`] but for the backdrop; `None` where there is nothing to draw.
     indices: [Option<(wgpu::Buffer, u32)>; 3],
 }
 
@@ -161,6 +161,11 @@ impl Layer {
         for (number, part) in Part::ALL.into_iter().enumerate() {
             pass.set_pipeline(pipelines.of(number, fading));
             for index in (0..6).filter(|face| visible(*face)) {
+                let instance = u32::try_from(index).unwrap_or(0);
+                if part == Part::Backdrop {
+                    pass.draw(0..6, instance..instance + 1);
+                    continue;
+                }
                 let face = &self.faces[index];
                 let vertices = if part == Part::Edges {
                     face.edges.as_ref()
@@ -172,7 +177,6 @@ impl Layer {
                 };
                 pass.set_vertex_buffer(0, vertices.slice(..));
                 pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint16);
-                let instance = u32::try_from(index).unwrap_or(0);
                 pass.draw_indexed(0..*count, 0, instance..instance + 1);
             }
         }

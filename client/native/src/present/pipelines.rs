@@ -16,16 +16,19 @@ pub(super) enum Part {
     Edges,
     Surface,
     Sheet,
+    /// What is left: cracks between these.
+    Backdrop,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 3] = [Self::Edges, Self::Surface, Self::Sheet];
+    pub(super) const ALL: [Self; 4] = [Self::Edges, Self::Surface, Self::Sheet, Self::Backdrop];
 
     const fn entries(self) -> (&'static str, &'static str) {
         match self {
             Self::Edges => ("vs_edge", "fs_edge"),
             Self::Surface => ("vs_surface", "fs_surface"),
             Self::Sheet => ("vs_sheet", "fs_sheet"),
+            Self::Backdrop => ("vs_backdrop", "fs_surface"),
         }
     }
 }
@@ -36,8 +39,8 @@ pub(super) struct Pipelines {
     pub(super) eye: BindGroupLayout,
     pub(super) layer: BindGroupLayout,
     /// As in [`Part::ALL`].
-    whole: [RenderPipeline; 3],
-    fading: [RenderPipeline; 3],
+    whole: [RenderPipeline; 4],
+    fading: [RenderPipeline; 4],
 }
 
 impl Pipelines {
@@ -163,6 +166,11 @@ fn warp_pipeline(
         shader_location: 0,
     }];
     let (vertex, fragment) = part.entries();
+    let grid = [Some(VertexBufferLayout {
+        array_stride: 8,
+        step_mode: wgpu::VertexStepMode::Vertex,
+        attributes: &VERTEX,
+    })];
     let constants = [("FADE", f64::from(u8::from(fading)))];
     gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some("warp"),
@@ -171,11 +179,7 @@ fn warp_pipeline(
             module,
             entry_point: Some(vertex),
             compilation_options: wgpu::PipelineCompilationOptions::default(),
-            buffers: &[Some(VertexBufferLayout {
-                array_stride: 8,
-                step_mode: wgpu::VertexStepMode::Vertex,
-                attributes: &VERTEX,
-            })],
+            buffers: if part == Part::Backdrop { &[] } else { &grid },
         },
         // A triangle that bends far over is seen from behind, and is still what is there.
         primitive: wgpu::PrimitiveState::default(),
