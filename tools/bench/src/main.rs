@@ -39,6 +39,12 @@ enum Command {
         /// One small number only, to see that it works
         #[arg(long)]
         quick: bool,
+        /// The first number of headsets
+        #[arg(long)]
+        first: Option<usize>,
+        /// How many come at a time
+        #[arg(long)]
+        step: Option<usize>,
     },
     /// From a pose to a picture, stage by stage, over QUIC and WebTransport
     Latency {
@@ -124,12 +130,15 @@ async fn run(command: Command) -> Result<()> {
             );
             finish(&report, if quick { Vec::new() } else { report.shortfalls(&options) })
         }
-        Command::Load { quick } => {
-            let options = if quick {
+        Command::Load { quick, first, step } => {
+            let mut options = if quick {
                 load::Options::quick()
             } else {
                 load::Options::full()
             };
+            options.first = first.unwrap_or(options.first);
+            options.step = step.unwrap_or(options.step);
+            options.most = options.most.max(options.first);
             finish(&load::run(&options).await?, Vec::new())
         }
         Command::Latency { quick } => {
