@@ -3,12 +3,16 @@
 //   node walk.mjs '{"url": "https://127.0.0.1:4433/", "code": "BCDF-GHJK", "rounds": 3}'
 //
 // Arguments as in flat.mjs, beside steps: rounds (default 3) of one walk each way; cells (default: the first two);
-// fade ("folder"): pictures of one slow cross-fade, before, in the middle and after. Prints {"cold", "ahead"}: for each walk
+// fade ("folder"): pictures of one slow cross-fade, before, at its start, in the middle, towards its end and after, and of
+// each how much of the new place is in it and how far it is from such a mixture; fails where the first jumps or one is
+// none. Prints {"cold", "ahead"}: for each walk
 // {"cell", "answerMs", "firstFrameMs" (from the click), "fetchedMs" (from aiming until a set was there; null if never)},
 // and the medians of firstFrameMs as {"medians": {"cold", "ahead"}}.
 
+import { mkdirSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join as path } from "node:path";
+import { PNG } from "pngjs";
 import { listen, main, withBrowser } from "./browser.mjs";
 import { dump, frames, join } from "./drive.mjs";
 
@@ -76,21 +80,41 @@ async function slowFade(page, cell, args) {
   });
   await page.mouse.move(2, 2);
   await page.evaluate(() => window.tongyou.hideInterface(true));
-  await page.screenshot({ path: path(args.fade, "fade-0.png") });
+  mkdirSync(args.fade, { recursive: true });
+  const shots = [];
+  const shoot = async () => {
+    const file = path(args.fade, `fade-${shots.length}.png`);
+    shots.push(PNG.sync.read(await page.screenshot({ path: file })).data);
+  };
+  await shoot();
   await page.evaluate((c) => window.tongyou.walkTo(c), cell);
-  for (const [name, part] of [
-    ["fade-1.png", 0.03],
-    ["fade-2.png", 0.5],
-    ["fade-3.png", 0.85],
-  ]) {
+  for (const part of [0.005, 0.45, 0.85]) {
     await page.waitForFunction((p) => (window.tongyou.fading ?? 0) >= p, part, { timeout: LONGEST_MS, polling: 20 });
-    await page.screenshot({ path: path(args.fade, name) });
+    await shoot();
   }
   await page.evaluate(() => window.tongyou.stretchFades(1));
   await page.waitForFunction(() => window.tongyou.fading === null, null, { timeout: LONGEST_MS, polling: 20 });
   await frames(page, 2);
-  await page.screenshot({ path: path(args.fade, "fade-4.png") });
+  await shoot();
   await page.evaluate(() => window.tongyou.hideInterface(false));
+  const [before, first, half, late, after] = shots;
+  const parts = [first, half, late].map((shot) => mixture(shot, before, after));
+  if (parts[0].part > 0.15) throw new Error(`the cross-fade begins with a jump: ${JSON.stringify(parts)}`);
+  if (parts.some((p) => p.error > 0.35)) throw new Error(`not a mixture of both: ${JSON.stringify(parts)}`);
+  return parts;
+}
+
+/** How much of `after` is in a picture, by least squares, and how far it is from that mixture, parts of the change. */
+function mixture(shot, before, after) {
+  let [along, whole, off] = [0, 0, 0];
+  for (let i = 0; i < shot.length; i++) {
+    const change = after[i] - before[i];
+    along += (shot[i] - before[i]) * change;
+    whole += change * change;
+  }
+  const part = along / whole;
+  for (let i = 0; i < shot.length; i++) off += (shot[i] - before[i] - part * (after[i] - before[i])) ** 2;
+  return { part, error: Math.sqrt(off / whole) };
 }
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? null;
@@ -107,11 +131,19 @@ await main((args, messages) =>
         for (const cell of [there, back]) results[kind].push(await walk(page, cell, kind === "ahead", args));
       }
     }
-    if (args.fade) await slowFade(page, there, args);
+    const fade = args.fade ? await slowFade(page, there, args) : undefined;
     const medians = Object.fromEntries(
       Object.entries(results).map(([kind, walks]) => [kind, median(walks.map((w) => w.firstFrameMs))]),
     );
     const { troubles, frameTimesMs } = await dump(page);
-    return { joinedMs, ...results, medians, frameMs: median(frameTimesMs.interval), load: loadavg()[0], troubles };
+    return {
+      joinedMs,
+      ...results,
+      medians,
+      fade,
+      frameMs: median(frameTimesMs.interval),
+      load: loadavg()[0],
+      troubles,
+    };
   }),
 );
