@@ -30,6 +30,8 @@ pub struct Points {
     pub positions: Vec<DVec3>,
     /// sRGB.
     pub colors: Vec<[u8; 3]>,
+    /// How strong the echo was, in the file's unit, where there are no colours.
+    pub intensities: Vec<f32>,
     /// Unit normals where the file has them, in the axes of `positions`.
     pub normals: Vec<Vec3>,
     /// Points left out of this chunk that the file itself marks as noise, withheld or invalid.

@@ -28,6 +28,10 @@ pub(crate) fn gather(source: &Source, limits: &Limits) -> Result<Gathered, Error
         match chunk {
             Chunk::Points(points) => {
                 any_colors |= !points.colors.is_empty();
+                // A number for each point, or the chunks would no longer match.
+                let before = out.points.positions.len();
+                out.points.intensities.resize(before, 0.0);
+                out.points.intensities.extend(points.intensities);
                 if points.colors.is_empty() {
                     let grey = out.points.colors.len() + points.positions.len();
                     out.points.colors.resize(grey, GREY);
@@ -52,12 +56,37 @@ pub(crate) fn gather(source: &Source, limits: &Limits) -> Result<Gathered, Error
     if !all_normals {
         out.points.normals.clear();
     }
+    out.points.intensities.resize(out.points.positions.len(), 0.0);
+    if !any_colors {
+        greys(&mut out.points);
+    }
+    out.points.intensities = Vec::new();
     let there =
         out.points.positions.len() + out.splats.len() + out.parts.iter().map(|p| p.indices.len()).sum::<usize>();
     if there == 0 {
         return Err(source.fault("file", "has nothing to show"));
     }
     Ok(out)
+}
+
+/// Colours points by their intensities, between the ones that a few of a hundred lie below and above.
+fn greys(points: &mut Points) {
+    let mut sorted: Vec<f32> = points.intensities.iter().copied().filter(|i| i.is_finite()).collect();
+    if sorted.is_empty() {
+        return;
+    }
+    sorted.sort_unstable_by(f32::total_cmp);
+    let at = |share: usize| sorted[(sorted.len() - 1) * share / 100];
+    let (dark, bright) = (at(2), at(98));
+    if bright <= dark {
+        return;
+    }
+    let grey = |&i: &f32| {
+        // Not down to black: what gives no echo is not without colour.
+        let share = f64::from(((i - dark) / (bright - dark)).clamp(0.0, 1.0));
+        [crate::color::byte(0.2 + 0.7 * share); 3]
+    };
+    points.colors = points.intensities.iter().map(grey).collect();
 }
 
 impl Gathered {

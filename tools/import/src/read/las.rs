@@ -115,6 +115,8 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
             if colored {
                 let color = point.color.map_or([0; 3], |c| [c.red, c.green, c.blue]);
                 narrow.pending.push(color);
+            } else {
+                out.points.intensities.push(point.intensity.into());
             }
         }
         if colored {
@@ -132,7 +134,8 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         ));
     }
     if !colored {
-        (out.sink)(Chunk::Warning("the points have no colours".into()))?;
+        let text = "the points have no colours: they are grey by their intensity";
+        (out.sink)(Chunk::Warning(text.into()))?;
     }
     Ok(())
 }

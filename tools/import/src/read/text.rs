@@ -129,6 +129,7 @@ pub(super) fn estimate(seen: u64, bytes: u64, read: u64) -> u64 {
     u64::try_from(all).unwrap_or(u64::MAX)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "an intensity needs no more than f32")]
 pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Result<(), Error> {
     let mut out = PointBuffer::new(sink);
     let mut layout = None;
@@ -152,7 +153,8 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
             Columns::Color => out.points.colors.push([rest[0], rest[1], rest[2]].map(channel)),
             Columns::IntensityColor => out.points.colors.push([rest[1], rest[2], rest[3]].map(channel)),
             Columns::Normal => out.points.normals.push(unit([rest[0], rest[1], rest[2]])),
-            Columns::Position | Columns::Intensity => {}
+            Columns::Intensity => out.points.intensities.push(rest[0] as f32),
+            Columns::Position => {}
         }
         out.turn()
     })?;

@@ -16,6 +16,8 @@ const PER_MESH: usize = 8192;
 const CLEAR: f32 = 0.25;
 /// Standard deviations of a splat that its square reaches.
 const REACH: f32 = 1.4;
+/// Half the side of a square in cells: neighbours overlap, so that no holes show between them.
+const COVER: f64 = 0.75;
 /// Neighbours that decide how a square is turned.
 const NEIGHBOURS: usize = 48;
 
@@ -118,7 +120,12 @@ pub(crate) fn of_points(points: Vec<ScanPoint>, normals: Vec<Vec3>, most: usize)
             u8::try_from(sum / inside.len() as u64).unwrap_or(255)
         };
         let (right, up) = normal.any_orthonormal_pair();
-        squares.add(middle, right * side * 0.6, up * side * 0.6, [mean(0), mean(1), mean(2)]);
+        squares.add(
+            middle,
+            right * side * COVER,
+            up * side * COVER,
+            [mean(0), mean(1), mean(2)],
+        );
     }
     squares.made(outliers, side)
 }

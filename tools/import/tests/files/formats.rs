@@ -55,7 +55,7 @@ fn inspect_knows_each_format_and_its_count() {
             _ => size == Some(12.0),
         };
         assert!(wide, "{name}: {summary}");
-        let known = ["LAS", "PLY", "OBJ", "STL", "GLB", "E57", "PTS", "XYZ", "SPZ"];
+        let known = ["LAS", "PLY", "OBJ", "STL", "GLB", "glTF", "E57", "PTS", "XYZ", "SPZ"];
         assert!(known.contains(&summary.format.to_string().as_str()), "{name}");
     }
 }
@@ -260,36 +260,35 @@ fn every_sample_becomes_a_scene_that_the_server_loads_twice_the_same() {
 /// The same GLB as a glTF with its buffer inside the JSON, or in a folder below.
 #[test]
 fn a_gltf_may_carry_its_buffer() {
-    let glb = samples::glb();
-    let length = u32::from_le_bytes(glb[12..16].try_into().unwrap()) as usize;
-    let mut root: serde_json::Value = serde_json::from_slice(&glb[20..20 + length]).unwrap();
-    let blob = &glb[28 + length..];
-    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let base64: String = blob
-        .chunks(3)
-        .flat_map(|c| {
-            let bits = c
-                .iter()
-                .chain(&[0, 0])
-                .take(3)
-                .fold(0_usize, |a, &b| a << 8 | usize::from(b));
-            [18, 12, 6, 0].map(|s| char::from(digits[bits >> s & 63]))
-        })
-        .collect();
-    root["buffers"][0]["uri"] = serde_json::json!(format!("data:application/octet-stream;base64,{base64}"));
-    let want = imported(&glb);
-    let (scene, _) = imported(&serde_json::to_vec(&root).unwrap());
+    let want = imported(&samples::glb());
+    let embedded = samples::gltf();
+    let (scene, _) = imported(&embedded);
     assert_eq!(triangles(&scene), triangles(&want.0));
 
+    let mut root: serde_json::Value = serde_json::from_slice(&embedded).unwrap();
+    let (_, blob) = samples::glb_chunks();
     root["buffers"][0]["uri"] = serde_json::json!("my%20data/sheet.bin");
     let (folder, path) = file("sample.gltf", &serde_json::to_vec(&root).unwrap());
     let missing = import(&path, "x", &Options::default()).unwrap_err().to_string();
     assert!(missing.contains("my data/sheet.bin"), "{missing}");
     std::fs::create_dir(folder.path().join("my data")).unwrap();
-    std::fs::write(folder.path().join("my data/sheet.bin"), blob).unwrap();
+    std::fs::write(folder.path().join("my data/sheet.bin"), &blob).unwrap();
     let (scene, _) = import(&path, "x", &Options::default()).unwrap();
     assert_eq!(triangles(&scene), triangles(&want.0));
     root["buffers"][0]["uri"] = serde_json::json!("../sheet.bin");
     std::fs::write(&path, serde_json::to_vec(&root).unwrap()).unwrap();
     assert!(import(&path, "x", &Options::default()).is_err());
+}
+
+#[test]
+fn points_without_colours_are_grey_by_their_intensity() {
+    let mut text = String::new();
+    for (index, [x, y, z]) in samples::positions().into_iter().enumerate() {
+        text += &format!("{x} {y} {z} {}\n", if index % 13 < 6 { -2000 } else { 1800 });
+    }
+    let (scene, _) = imported(text.as_bytes());
+    let colors = scene.meshes.iter().flat_map(|m| &m.primitives).flat_map(|p| &p.colors);
+    let (dark, bright) = colors.fold((255, 0), |(a, b), c| (c[0].min(a), c[0].max(b)));
+    // 0.2 and 0.9 of full sRGB, linear.
+    assert_eq!((dark, bright), (8, 200));
 }

@@ -196,6 +196,30 @@ pub(crate) fn glb() -> Vec<u8> {
     write_glb(&scene).unwrap()
 }
 
+/// The JSON of the GLB, and its binary chunk.
+pub(crate) fn glb_chunks() -> (serde_json::Value, Vec<u8>) {
+    let glb = glb();
+    let length = u32::from_le_bytes(glb[12..16].try_into().unwrap()) as usize;
+    let root = serde_json::from_slice(&glb[20..20 + length]).unwrap();
+    (root, glb[28 + length..].to_vec())
+}
+
+/// The same as JSON with its buffer inside.
+pub(crate) fn gltf() -> Vec<u8> {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut root, blob) = glb_chunks();
+    let base64: String = blob
+        .chunks(3)
+        .flat_map(|c| {
+            let padded = c.iter().chain(&[0, 0]).take(3);
+            let bits = padded.fold(0_usize, |a, &b| a << 8 | usize::from(b));
+            [18, 12, 6, 0].map(|s| char::from(digits[bits >> s & 63]))
+        })
+        .collect();
+    root["buffers"][0]["uri"] = serde_json::json!(format!("data:application/octet-stream;base64,{base64}"));
+    serde_json::to_vec(&root).unwrap()
+}
+
 /// Two scans: one as it is, one turned by a quarter and moved.
 pub(crate) fn e57() -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
@@ -370,6 +394,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("stl-binary", stl_binary()),
         ("stl-text", stl_text()),
         ("glb", glb()),
+        ("gltf", gltf()),
         ("e57", e57()),
         ("pts", pts()),
         ("xyz", xyz()),
