@@ -12,7 +12,7 @@ mod report;
 use glam::{Quat, Vec3};
 use nv_flip::{FlipImageFloat, FlipImageRgb8};
 use tongyou_client::present::{self, Offscreen, Set};
-use tongyou_render::{Executor, VantageKind};
+use tongyou_render::VantageKind;
 
 use crate::pictures::Picture;
 pub use gallery::Gallery;
@@ -113,29 +113,6 @@ impl Headset {
             height: SIDE,
             rgb,
         };
-        if std::env::var("TRUTH_HOLES").is_ok()
-            && image.holes() > 0
-            && set.depth().samples()[0..1000].iter().any(|d| *d > 0 || true)
-        {
-            for y in 0..SIDE {
-                for x in 0..SIDE {
-                    if image.pixel(x, y)[3] == 0 {
-                        let r = eye.ray((x as f32 + 0.5) / 192.0 - 1.0, 1.0 - (y as f32 + 0.5) / 192.0);
-                        let l = tongyou_protocol::cube::locate(r, tongyou_protocol::cube::HALF_TANGENT).unwrap();
-                        let t = ((l.1 * 0.5 + 0.5) * 512.0, (l.2 * 0.5 + 0.5) * 512.0);
-                        let d = set.depth().samples()[l.0 * 512 * 512 + t.1 as usize * 512 + t.0 as usize];
-                        eprintln!(
-                            "hole {x} {y} face {} texel {:.1} {:.1} z {:.2} off {:.3}",
-                            l.0,
-                            t.0,
-                            t.1,
-                            65535.0 * 0.2 / f32::from(d),
-                            eye.position.distance(set.tag().point)
-                        );
-                    }
-                }
-            }
-        }
         (picture, image.holes())
     }
 }
@@ -192,22 +169,11 @@ impl Studio {
             rgb: tongyou_render::rgb_from_nv12(&frame.nv12, SIDE, SIDE).unwrap(),
         }
     }
-
-    /// What draws.
-    #[must_use]
-    pub const fn executor(&self) -> &Executor {
-        &self.executor
-    }
 }
 
 /// How wrong each pixel looks.
 #[must_use]
 pub fn flip(picture: &Picture, reference: &Picture) -> FlipImageFloat {
     let image = |p: &Picture| FlipImageRgb8::with_data(p.width, p.height, &p.rgb);
-    nv_flip::flip(image(reference), image(picture), pixels_per_degree())
-}
-
-/// What FLIP assumes.
-fn pixels_per_degree() -> f32 {
-    std::env::var("TRUTH_PPD").map_or(nv_flip::DEFAULT_PIXELS_PER_DEGREE, |v| v.parse().unwrap())
+    nv_flip::flip(image(reference), image(picture), nv_flip::DEFAULT_PIXELS_PER_DEGREE)
 }

@@ -1,33 +1,54 @@
-//! Picture truth of the native client: its pictures against direct renders of the same eyes.
+//! Picture truth of the native client: its pictures against direct renders of the same eyes, both eyes of seeded heads.
 
 use serde_json::{Map, Value, json};
 use tongyou_tests::truth::{Depth, Gallery, Headset, Report, Studio};
 
+/// All places together, and one line of JSON.
 fn measure(mut studio: Studio, heads: usize, depth: Depth, gallery: &mut Gallery) -> (Report, Value) {
     let mut headset = Headset::new();
     let mut all = Report::default();
-    let mut each = Map::new();
+    let mut places = Map::new();
     for place in studio.places() {
         let mut report = Report::default();
-        let began = std::time::Instant::now();
-        let mut eye = 0;
+        let mut eyes = 0;
         studio.measure(&place, heads, depth, &mut headset, |bin, seen, errors| {
             report.add(bin, errors, seen.shown[0].1);
             all.add(bin, errors, seen.shown[0].1);
-            gallery.offer(&format!("{} pose {}", place.name, eye / 2), seen, &errors[0]);
-            eye += 1;
+            gallery.offer(&format!("{} head {}", place.name, eyes / 2), seen, &errors[0]);
+            eyes += 1;
         });
-        eprintln!("{} {:?}", place.name, began.elapsed());
-        each.insert(place.name.clone(), report.json());
+        places.insert(place.name.clone(), report.json());
     }
-    let json = json!({ "picture_truth": { "all": all.json(), "places": each, "worst": gallery.write() } });
-    (all, json)
+    let figures = json!({ "picture_truth": { "heads": heads, "all": all.json(), "places": places } });
+    (all, figures)
+}
+
+fn pictures_are_true(heads: usize) {
+    let mut gallery = Gallery::default();
+    let (all, mut figures) = measure(Studio::new().with_square(), heads, Depth::True, &mut gallery);
+    figures["picture_truth"]["worst"] = json!(gallery.write());
+    println!("{figures}");
+    assert_eq!(all.faults(), Vec::<String>::new());
 }
 
 #[test]
-fn pictures_are_true() {
-    let mut gallery = Gallery::default();
-    let heads = std::env::var("TRUTH_HEADS").map_or(2, |v| v.parse().unwrap());
-    let (_report, json) = measure(Studio::new().with_square(), heads, Depth::True, &mut gallery);
-    println!("{json}");
+fn pictures_are_as_true_as_they_must_be() {
+    pictures_are_true(1);
+}
+
+#[test]
+#[ignore = "minutes: cargo nextest run -p tongyou-tests --run-ignored all truth"]
+fn many_pictures_are_as_true_as_they_must_be() {
+    pictures_are_true(8);
+}
+
+/// The control: if the client were told that everything is equally far, the test would notice.
+#[test]
+fn constant_depth_is_found_out() {
+    for depth_m in [1000.0, 8.0] {
+        let (all, figures) = measure(Studio::new(), 1, Depth::Constant(depth_m), &mut Gallery::default());
+        let faults = all.faults();
+        let found = faults.iter().any(|fault| fault.contains("by rotation only"));
+        assert!(found, "{depth_m} m everywhere: {faults:?}, {figures}");
+    }
 }

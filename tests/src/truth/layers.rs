@@ -15,9 +15,9 @@ use super::{Place, Studio, Warp};
 
 /// As `cargo xtask demo` starts the server: its defaults.
 const BITRATE_BPS: u32 = 12_000_000;
-const SETS_PER_S: f32 = 12.0;
-/// Sets of a group that are coded before the one that is looked at: half a group, and as many as a still view gets.
-const SETS_BEFORE: i64 = 5;
+const SETS_PER_S: u8 = 12;
+/// Sets from one keyframe to the next.
+const GROUP: u32 = 12;
 const DEPTH_LEVEL: i32 = 3;
 
 /// What the client is told of depth.
@@ -52,13 +52,14 @@ impl Studio {
         let mut decoder = decode::OpenH264::new().unwrap();
         let mut keyframe_bytes = 0;
         let mut last = None;
-        let sets_before: i64 = std::env::var("TRUTH_SETS").map_or(SETS_BEFORE, |v| v.parse().unwrap());
-        for n in 0..=sets_before {
-            let before_us = (n - sets_before) as f32 / SETS_PER_S * 1e6;
-            let time = TourTime(place.time().0 + before_us as i64);
+        let sets = place.sets();
+        for n in 0..sets {
+            let time = TourTime(place.time().0 - i64::from(sets - 1 - n) * 1_000_000 / i64::from(SETS_PER_S));
             let frame = self.render(place, place.point(), VantageKind::Panorama, time);
-            let encoded = encoder.encode(&frame.nv12, u32::try_from(n).unwrap()).unwrap();
-            eprintln!("{} set {n}: {} bytes", place.name, encoded.data.len());
+            if n == GROUP {
+                encoder.force_keyframe().unwrap();
+            }
+            let encoded = encoder.encode(&frame.nv12, n).unwrap();
             if n == 0 {
                 keyframe_bytes = encoded.data.len();
             }
@@ -72,6 +73,7 @@ impl Studio {
         let received = Cube::decode(&coded, None).unwrap();
         let told = Arc::new(match depth {
             Depth::True => received,
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 65535")]
             Depth::Constant(z) => constant((65_535.0 * tag.near / z).round() as u16),
         });
         let set =
@@ -94,14 +96,8 @@ fn encoder() -> encode::OpenH264 {
     );
     let size = Size::new(columns.0, columns.1).unwrap();
     encode::OpenH264::new(encode::Config {
-        bitrate_bps: std::env::var("TRUTH_BPS").map_or(BITRATE_BPS, |v| v.parse().unwrap()),
-        entropy: if std::env::var("TRUTH_CABAC").is_ok() {
-            encode::Entropy::Cabac
-        } else {
-            encode::Entropy::Cavlc
-        },
-        min_qp: std::env::var("TRUTH_QP").map_or(14, |v| v.parse().unwrap()),
-        fps: SETS_PER_S,
+        bitrate_bps: BITRATE_BPS,
+        fps: SETS_PER_S.into(),
         ..encode::Config::new(size)
     })
     .unwrap()

@@ -12,8 +12,12 @@ use crate::root;
 
 /// As the server has it.
 const NEAR_M: f32 = 0.2;
-/// Past the first second, in which a tour does not move yet.
+/// Some time after everybody has come.
 const TOUR_TIME_S: f64 = 20.0;
+/// What a headset has been sent of a still view: its first set and those that sharpen it.
+const STILL_SETS: u32 = 6;
+/// Where something always moves: into the middle of the second group.
+const MOVING_SETS: u32 = 18;
 
 /// A rendered point in a scene.
 #[derive(Debug, Clone)]
@@ -25,6 +29,7 @@ pub struct Place {
     point: Vec3,
     look_at: Vec3,
     time: TourTime,
+    sets: u32,
 }
 
 /// The server's renderer with all places.
@@ -53,6 +58,12 @@ impl Place {
         self.look_at - self.point
     }
 
+    /// How many sets a headset has had when it looks.
+    #[must_use]
+    pub const fn sets(&self) -> u32 {
+        self.sets
+    }
+
     /// The scene's instant.
     #[must_use]
     pub const fn time(&self) -> TourTime {
@@ -73,6 +84,7 @@ impl Studio {
             point: Vec3::new(0.0, 1.6, 0.0),
             look_at: Vec3::new(0.0, 1.6, -1.5),
             time: TourTime(0),
+            sets: STILL_SETS,
         };
         Self {
             executor,
@@ -101,6 +113,7 @@ impl Studio {
                 point: Vec3::from_array(stop.cell(cell).unwrap().eye),
                 look_at: stop.look_at(),
                 time,
+                sets: MOVING_SETS,
             });
         }
         self

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 
 use super::BINS_M;
 
+/// Turning only: the client's error against the same warp of uncompressed faces.
+const MOST_OF_UNCOMPRESSED: f32 = 1.25;
+/// Anywhere else: against a warp that knows no depth.
+const MOST_OF_ROTATION_ONLY: f32 = 0.5;
+
 /// Ways to show a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Warp {
@@ -58,6 +63,29 @@ impl Report {
     #[must_use]
     pub const fn bins(&self) -> &[Bin; BINS_M.len()] {
         &self.bins
+    }
+
+    /// What is not as it must be, in words.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (bin, metres) in self.bins.iter().zip(BINS_M) {
+            let [client, uncompressed, rotation_only] = Warp::ALL.map(|warp| bin.mean(warp));
+            if bin.holes > 0 {
+                faults.push(format!("{metres} m: {} pixels show nothing", bin.holes));
+            }
+            if metres == 0.0 && client > MOST_OF_UNCOMPRESSED * uncompressed {
+                faults.push(format!(
+                    "turning only: {client:.4} of {uncompressed:.4} without compression"
+                ));
+            }
+            if metres > 0.0 && client > MOST_OF_ROTATION_ONLY * rotation_only {
+                faults.push(format!(
+                    "{metres} m: {client:.4} of {rotation_only:.4} by rotation only"
+                ));
+            }
+        }
+        faults
     }
 
     /// One object a bin.

@@ -14,7 +14,7 @@ const SAVINGS_S: f64 = 0.25;
 /// Keyframes that follow each other within this time, in seconds, are groups of one moving view.
 const GROUP_S: f64 = 2.5;
 /// How much finer than its keyframe a picture of such a group may become: more would be seen as breathing.
-const GROUP_RANGE: u8 = 5;
+const GROUP_RANGE: u8 = 7;
 /// Guess for the first keyframe: bits a pixel at quantiser 0 in a detailed picture.
 const FIRST_COST_PER_PIXEL: f64 = 16.0;
 
