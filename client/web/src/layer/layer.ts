@@ -13,14 +13,25 @@ type Part = (typeof PARTS)[number];
 const CULL_SLACK = 0.35;
 const HALF_DIAGONAL_OF_FACE = Math.atan(Math.SQRT2);
 
-/** Over what is there already, still among what is opaque: people and rings come after it. */
+/**
+ * Over what is there already, still among what is opaque: people and rings come after it. Where surface and sheet are
+ * one, only the first of them passes.
+ */
 const BLENDED = {
   blending: three.CustomBlending,
   blendSrc: three.SrcAlphaFactor,
   blendDst: three.OneMinusSrcAlphaFactor,
   blendSrcAlpha: three.ZeroFactor,
   blendDstAlpha: three.OneFactor,
-  depthWrite: false,
+  depthFunc: three.LessDepth,
+} as const;
+/** A hair behind what it stands for. */
+const OUTLINE = {
+  colorWrite: false,
+  polygonOffset: true,
+  polygonOffsetFactor: 1,
+  polygonOffsetUnits: 2,
+  defines: { DEPTH_ONLY: 1 },
 } as const;
 
 type PartMesh = three.Mesh<three.BufferGeometry, three.ShaderMaterial>;
@@ -352,7 +363,7 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
   };
   const meshes = { surface: mesh("surface"), sheet: mesh("sheet"), edges: mesh("edges") };
   const outline = (part: Part): PartMesh => {
-    const m = new three.Mesh(meshes[part].geometry, material(part, { colorWrite: false, defines: { DEPTH_ONLY: 1 } }));
+    const m = new three.Mesh(meshes[part].geometry, material(part, { ...OUTLINE }));
     m.frustumCulled = false;
     m.matrixAutoUpdate = false;
     m.renderOrder = order[part] - 10;

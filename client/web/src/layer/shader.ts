@@ -22,7 +22,7 @@ vec3 gridDirection(float column, float row) {
   return vec3((texel / depthSize * 2.0 - 1.0) * halfTangent, 1.0);
 }
 
-// Depth alone and colour meet at exactly the same depth.
+// Depth alone and colour lie in the same place.
 invariant gl_Position;
 
 vec4 project(vec3 inFace) {

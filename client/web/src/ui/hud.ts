@@ -134,7 +134,8 @@ export class Hud {
   #skewOf(p: Person): string {
     if (!this.#live.session.leads || p.skewUs === undefined) return "";
     const ms = Number(p.skewUs) / 1000;
-    return Math.abs(ms) < LATE_MS ? `${ms.toFixed(1)} ms` : `⚠ ${ms.toFixed(0)} ms`;
+    const said = (digits: number): string => `${ms.toFixed(digits).replace("-", "−")} ms`;
+    return Math.abs(ms) < LATE_MS ? said(1) : `⚠ ${said(0)}`;
   }
 
   #entry(p: Person): HTMLElement {
@@ -148,7 +149,7 @@ export class Hud {
       "li",
       { "data-key": this.#describe(p), class: p.role === Role.GUIDE ? "is-guide" : "" },
       make("span", { class: "who" }, p.name),
-      make("span", { class: "notes" }, notes.join(" · ")),
+      make("span", { class: "notes", ...(this.#skewOf(p) && { title: say("skew") }) }, notes.join(" · ")),
       make("span", { class: "where" }, `${say("cell")} ${p.cell + 1}`),
     );
   }

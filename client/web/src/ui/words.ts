@@ -57,6 +57,7 @@ const WORDS = {
     "拖动转头 · WASD 挪动 · 点地上的光圈走过去 · X 选光圈，回车过去 · 数字键换位置 · R 回正",
     "Drag to look · WASD to lean · click a ring to walk there · X picks a ring, Enter goes there · number keys change place · R to recentre",
   ],
+  skew: ["上一次换站与约定时刻相差", "How far from the agreed instant the last stop change came"],
   helpTouch: ["拖动转头 · 点地上的光圈走过去", "Drag to look · tap a ring to walk there"],
   keys: ["操作方法", "How to move"],
   helpGuide: ["按住鼠标右键或空格指给大家看", "Hold the right mouse button or the space bar to point"],
