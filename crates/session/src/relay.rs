@@ -48,7 +48,6 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Relay {
     interval: Duration,
     budget: Bucket,
-    next_round: Option<ServerTime>,
     /// By the listener's slot.
     listeners: Vec<Listener>,
     free: Vec<usize>,
@@ -58,6 +57,7 @@ pub(crate) struct Relay {
 
 struct Listener {
     budget: Bucket,
+    next_round: Option<ServerTime>,
     /// By the subject's slot.
     sent: Vec<Sent>,
 }
@@ -77,7 +77,6 @@ impl Relay {
             interval: Duration::from_secs_f32(1.0 / config.avatar_rate_hz.clamp(1.0, 120.0)),
             // Burst and refill together stay within the budget in every second.
             budget: Bucket::new((bytes - burst).max(0.0), burst),
-            next_round: None,
             listeners: Vec::new(),
             free: Vec::new(),
             due: Vec::new(),
@@ -93,6 +92,7 @@ impl Relay {
             }
             self.listeners.push(Listener {
                 budget: self.budget.clone(),
+                next_round: None,
                 sent: vec![Sent::default(); slots],
             });
             slots - 1
@@ -102,6 +102,7 @@ impl Relay {
         }
         self.listeners[slot].sent.fill(Sent::default());
         self.listeners[slot].budget = self.budget.clone();
+        self.listeners[slot].next_round = None;
         slot
     }
 
@@ -116,23 +117,15 @@ impl Relay {
         }
     }
 
-    /// Whether a round is due; asked once a tick.
-    pub(crate) fn is_due(&mut self, now: ServerTime) -> bool {
-        let next = *self.next_round.get_or_insert(now);
-        if now < next {
-            return false;
-        }
-        // Rounds keep their average rate on a coarser tick, but are not made up for after a pause.
-        self.next_round = Some((next + self.interval).max(now));
-        true
-    }
-
-    /// Sends each listener the poses that matter most to it.
+    /// Sends each listener whose turn it is the poses that matter most to it; called once a tick.
     pub(crate) fn round(&mut self, now: ServerTime, epoch: u16, subjects: &[Subject<'_>], out: &mut Outbox) {
         let header = batch_header(epoch);
         for me in subjects {
-            self.due.clear();
             let listener = &mut self.listeners[me.slot];
+            if !listener.is_due(now, self.interval, me.slot) {
+                continue;
+            }
+            self.due.clear();
             let repeat_since = repeat_since(me, now);
             for (i, subject) in subjects.iter().enumerate() {
                 let Some(last) = subject.last else { continue };
@@ -159,6 +152,18 @@ impl Relay {
 }
 
 impl Listener {
+    /// Whether the listener's round is due. Listeners take turns, so that ticks are equally long.
+    fn is_due(&mut self, now: ServerTime, interval: Duration, slot: usize) -> bool {
+        let phase = interval * u32::try_from(slot % 12).unwrap_or(0) / 12;
+        let next = *self.next_round.get_or_insert(now + phase);
+        if now < next {
+            return false;
+        }
+        // Rounds keep their average rate on a coarser tick, but are not made up for after a pause.
+        self.next_round = Some((next + interval).max(now));
+        true
+    }
+
     /// Fills datagrams in order of importance until the budget is spent.
     fn send(
         &mut self,

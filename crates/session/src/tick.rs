@@ -57,9 +57,6 @@ impl Session {
     }
 
     fn send_poses(&mut self, ctx: &mut Context<'_>) {
-        if !self.relay.is_due(ctx.now) {
-            return;
-        }
         let origin = self.origins[self.stand.stop];
         let subjects: Vec<Subject<'_>> = self
             .people
