@@ -32,7 +32,7 @@ pub(crate) fn run(long: bool) -> Result<()> {
     step("test the web client", &mut tools.npm(&["test", "--silent"]))?;
     let mut nextest = command("cargo", &["nextest", "run", "--workspace"]);
     if long {
-        nextest.args(["--run-ignored", "all"]);
+        nextest.args(["--profile", "long", "--run-ignored", "all"]);
     }
     // The tests start the programs that were built above, and a browser.
     nextest.env(
