@@ -100,9 +100,14 @@ pub async fn run(options: &Options) -> Result<Report> {
             crowd.ask(&format!("keep {wanted}"))?;
         }
         present = wanted;
-        // New pictures are sharpened, rosters are told, clocks are set.
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        match watch(&server, &mut crowd, present, options).await? {
+        settle(&server).await?;
+        let mut seen = watch(&server, &mut crowd, present, options).await?;
+        if let Err(why) = &seen {
+            // Something else on the machine may have been in the way.
+            eprintln!("     {why}: once more");
+            seen = watch(&server, &mut crowd, present, options).await?;
+        }
+        match seen {
             Ok(report) => good = Some(report),
             Err(why) => {
                 eprintln!("     {why}");
@@ -120,6 +125,20 @@ pub async fn run(options: &Options) -> Result<Report> {
         }
     }
     good.context("not even the first number of headsets was held in time")
+}
+
+/// Waits until rosters are told, clocks are set, and the pictures of newly occupied cells are sharp and delivered.
+async fn settle(server: &Server) -> Result<()> {
+    let mut before = server.metrics()?;
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let after = server.metrics()?;
+        if after.since(&before, "tongyou_frames_sent_total")? == 0.0 {
+            break;
+        }
+        before = after;
+    }
+    Ok(())
 }
 
 /// Watches for a while: the report, or why it was too much.
