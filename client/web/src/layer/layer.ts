@@ -29,7 +29,7 @@ const BLENDED = {
 const OUTLINE = {
   colorWrite: false,
   polygonOffset: true,
-  polygonOffsetFactor: 1,
+  polygonOffsetFactor: 0,
   polygonOffsetUnits: 2,
   defines: { DEPTH_ONLY: 1 },
 } as const;

@@ -39,6 +39,8 @@ export class Headset implements Extension {
   #start: three.Vector3 | null = null;
   #roomYaw = 0;
   #wantedYaw: number;
+  /** The rendered point before which the panel hangs. */
+  readonly #readAt = new three.Vector3();
   #turned = false;
   #held = new Set<string>();
   #aiming: "left" | "right" | null = null;
@@ -94,7 +96,12 @@ export class Headset implements Extension {
     this.#snapTurn(hands, head);
     const eye = this.#placeRig(head);
     const { rig } = this.#live.stage;
-    if (fresh) this.#panel.place(eye, this.#roomYaw + yawOf(turn));
+    // What there is to read walks along.
+    const { point } = this.#live.stage;
+    if (fresh || point.distanceTo(this.#readAt) > 1) {
+      this.#panel.place(eye, this.#roomYaw + yawOf(turn));
+      this.#readAt.copy(point);
+    }
     this.#read();
     this.#teleport(hands, eye);
     const rotation = rig.quaternion.clone().multiply(turn);
