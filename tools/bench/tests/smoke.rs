@@ -2,15 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
-use std::sync::Mutex;
 
 use serde_json::Value;
 
-/// Benches share the machine one after the other.
-static MACHINE: Mutex<()> = Mutex::new(());
-
 fn quick(bench: &str) -> Value {
-    let _alone = MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let output = Command::new(env!("CARGO_BIN_EXE_tongyou-bench"))
         .args([bench, "--quick"])
         .output()
