@@ -119,7 +119,9 @@ fn points(source: &Source, gathered: &Gathered, local: &Local, name: &str, optio
     clean::points::drop_lonely(&mut points);
     let outliers = noise + all - points.len();
     let (min, max) = crate::bounds(&points);
-    let foliage = foliage::split(&mut points);
+    let mut foliage = foliage::split(&mut points);
+    let leaves = foliage.len();
+    foliage::thin(&mut foliage, options.vertices);
     let cell_m = clean::points::cell_for(&points, options.vertices);
     clean::points::thin(&mut points, cell_m);
     let thinned = points.len();
@@ -129,7 +131,8 @@ fn points(source: &Source, gathered: &Gathered, local: &Local, name: &str, optio
         points: all + noise,
         outliers,
         kept: thinned - spikes,
-        foliage: foliage.len(),
+        foliage: leaves,
+        tufts: foliage.len(),
         spikes,
         cell_m,
     };

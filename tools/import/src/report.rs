@@ -47,8 +47,10 @@ pub struct Ground {
     pub outliers: usize,
     /// Points of the surface after thinning.
     pub kept: usize,
-    /// Points of trees and shrubs, each drawn as a tuft.
+    /// Points of trees and shrubs.
     pub foliage: usize,
+    /// Of these, how many are drawn as tufts after thinning.
+    pub tufts: usize,
     /// Peaks and pits taken out of the surface.
     pub spikes: usize,
     /// Side of the thinning grid in metres.
@@ -114,7 +116,11 @@ impl std::fmt::Display for Report {
                     "surface   {} points kept, one a {:.2} m cell, {} spikes removed",
                     ground.kept, ground.cell_m, ground.spikes
                 )?;
-                writeln!(f, "foliage   {} points drawn as tufts", ground.foliage)?;
+                writeln!(
+                    f,
+                    "foliage   {} points, {} drawn as tufts",
+                    ground.foliage, ground.tufts
+                )?;
             }
             Work::Surfels(surfels) => {
                 writeln!(

@@ -1,11 +1,12 @@
 //! Tells what grows from what is ground, a deck or a roof, and draws it as small tufts: one surface over the plan
 //! would turn every tree into a pillar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glam::{DMat3, DVec3, Quat, Vec3};
 use tongyou_scene::Primitive;
 
+use super::surfels::{Voxel, side_for, voxel};
 use crate::ScanPoint;
 use crate::clean::points::{Cell, cell};
 
@@ -63,6 +64,16 @@ pub(crate) fn split(points: &mut Vec<ScanPoint>) -> Vec<ScanPoint> {
         false
     });
     foliage
+}
+
+/// Leaves at most so many points: the first of each cube of a grid.
+pub(crate) fn thin(foliage: &mut Vec<ScanPoint>, most: usize) {
+    if foliage.len() <= most {
+        return;
+    }
+    let side = side_for(foliage, most);
+    let mut taken: BTreeSet<Voxel> = BTreeSet::new();
+    foliage.retain(|point| taken.insert(voxel(point.position, side)));
 }
 
 /// Whether points near the origin lie on one plane that is not steep.
@@ -150,4 +161,28 @@ fn chance(index: u32, salt: u32) -> f32 {
     h = (h ^ (h >> 16)).wrapping_mul(0x7FEB_352D);
     h = (h ^ (h >> 15)).wrapping_mul(0x846C_A68B);
     ((h ^ (h >> 16)) >> 8) as f32 / (1 << 24) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dense_wood_keeps_to_its_budget() {
+        let mut wood: Vec<ScanPoint> = (0..40_u32)
+            .flat_map(|x| {
+                (0..40_u32).flat_map(move |y| (0..10_u32).map(move |z| DVec3::new(x.into(), y.into(), z.into())))
+            })
+            .map(|position| ScanPoint {
+                position,
+                color: [0; 3],
+            })
+            .collect();
+        let sparse = wood[..50].to_vec();
+        thin(&mut wood, 1000);
+        assert!((200..=1000).contains(&wood.len()), "{}", wood.len());
+        let mut few = sparse.clone();
+        thin(&mut few, 1000);
+        assert_eq!(few, sparse);
+    }
 }

@@ -21,7 +21,8 @@ const COVER: f64 = 0.75;
 /// Neighbours that decide how a square is turned.
 const NEIGHBOURS: usize = 48;
 
-type Voxel = (i64, i64, i64);
+/// A cube of a grid.
+pub(super) type Voxel = (i64, i64, i64);
 
 /// Squares, ready to draw.
 pub(crate) struct Made {
@@ -57,13 +58,13 @@ pub(crate) fn scene(primitives: Vec<Primitive>, name: &str) -> Scene {
     clippy::cast_possible_truncation,
     reason = "metres within 100 km, cells of a millimetre or more"
 )]
-fn voxel(p: DVec3, side: f64) -> Voxel {
+pub(super) fn voxel(p: DVec3, side: f64) -> Voxel {
     let cell = (p / side).floor();
     (cell.x as i64, cell.y as i64, cell.z as i64)
 }
 
 /// The side of cubes that leave about `most` of the points.
-fn side_for(points: &[ScanPoint], most: usize) -> f64 {
+pub(super) fn side_for(points: &[ScanPoint], most: usize) -> f64 {
     let (min, max) = crate::bounds(points);
     let size = max - min;
     // Each square stands for more than one point, or its neighbours would not cover what lies between them.
