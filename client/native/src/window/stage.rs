@@ -10,6 +10,8 @@ use tongyou_stream::receive::StreamId;
 /// Walking from cell to cell, and a change of stop.
 const CELL_FADE: Duration = Duration::from_millis(350);
 const STOP_FADE: Duration = Duration::from_millis(200);
+/// A change of stop begins with this part of it done: its first frame already shows the new place.
+const STOP_FIRST_PART: f32 = 0.4;
 /// Layers that wait or are past, beside the one on show.
 const MOST_LAYERS: usize = 6;
 
@@ -25,6 +27,8 @@ struct Leaving {
     stream: StreamId,
     since: Instant,
     fade: Duration,
+    /// The part that was done at the beginning.
+    from: f32,
     /// Heading of the view after the change, minus before.
     turned: f32,
 }
@@ -82,6 +86,7 @@ impl Stage {
             stream,
             since: now,
             fade: if is_stop { STOP_FADE } else { CELL_FADE },
+            from: if is_stop { STOP_FIRST_PART } else { 0.0 },
             turned: if is_stop { turned } else { 0.0 },
         });
         if is_stop { Change::Stop } else { Change::Cell }
@@ -113,12 +118,9 @@ impl Stage {
         frame: &Frame<'_>,
     ) {
         let now = frame.now;
-        self.leaving = self.leaving.take().filter(|l| now < l.since + l.fade);
+        self.leaving = self.leaving.take().filter(|l| l.done(now) < 1.0);
         let mut shown = Vec::with_capacity(2);
-        let part = self
-            .leaving
-            .as_ref()
-            .map_or(1.0, |l| (now - l.since).as_secs_f32() / l.fade.as_secs_f32());
+        let part = self.leaving.as_ref().map_or(1.0, |l| smooth(l.done(now)));
         if let Some(layer) = self.layer() {
             shown.push(Shown {
                 share: (0.0, part),
@@ -139,5 +141,44 @@ impl Stage {
             }
         }
         presenter.draw(gpu, (color, target), eye, &shown, frame.things);
+    }
+}
+
+impl Leaving {
+    /// The part of the cross-fade that is done.
+    fn done(&self, now: Instant) -> f32 {
+        self.from + now.saturating_duration_since(self.since).as_secs_f32() / self.fade.as_secs_f32()
+    }
+}
+
+/// Begins and ends gently.
+fn smooth(part: f32) -> f32 {
+    part * part * (3.0 - 2.0 * part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tongyou_protocol::VantageId;
+
+    #[test]
+    fn a_stop_begins_half_way_and_a_cell_at_nothing() {
+        let since = Instant::now();
+        let leaving = |fade, from| Leaving {
+            stream: StreamId {
+                epoch: 1,
+                vantage: VantageId(1),
+            },
+            since,
+            fade,
+            from,
+            turned: 0.0,
+        };
+        let stop = leaving(STOP_FADE, STOP_FIRST_PART);
+        assert!((smooth(stop.done(since)) - 0.352).abs() < 1e-3);
+        assert!(stop.done(since + STOP_FADE.mul_f32(0.6)) >= 0.999);
+        let cell = leaving(CELL_FADE, 0.0);
+        assert_eq!(smooth(cell.done(since)), 0.0);
+        assert!((smooth(cell.done(since + CELL_FADE / 2)) - 0.5).abs() < 1e-3);
     }
 }
