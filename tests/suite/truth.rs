@@ -37,7 +37,7 @@ fn pictures_are_as_true_as_they_must_be() {
 }
 
 #[test]
-#[ignore = "minutes: cargo nextest run -p tongyou-tests --run-ignored all truth"]
+#[ignore = "minutes, 256 pictures: cargo test -p tongyou-tests --test suite -- --ignored --nocapture many_pictures"]
 fn many_pictures_are_as_true_as_they_must_be() {
     pictures_are_true(8);
 }
@@ -50,5 +50,19 @@ fn constant_depth_is_found_out() {
         let faults = all.faults();
         let found = faults.iter().any(|fault| fault.contains("by rotation only"));
         assert!(found, "{depth_m} m everywhere: {faults:?}, {figures}");
+    }
+}
+
+/// An experiment, kept with its figures in the report of the session: nothing is asserted but that there was something
+/// to fill.
+#[test]
+#[ignore = "an experiment: cargo test -p tongyou-tests --test suite -- --ignored --nocapture what_else"]
+fn what_else_to_send() {
+    let mut studio = Studio::new().with_square();
+    let mut headset = Headset::new();
+    for place in studio.places() {
+        let figures = studio.compare_fillings(&place, 2, &mut headset);
+        println!("{figures}");
+        assert!(figures["hidden_share"].as_f64().unwrap() > 0.0);
     }
 }

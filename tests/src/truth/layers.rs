@@ -108,7 +108,7 @@ fn constant(d: u16) -> Cube {
     Cube::new(size, vec![d; 6 * size * size]).unwrap()
 }
 
-fn tag(frame: &Frame) -> Tag {
+pub(super) fn tag(frame: &Frame) -> Tag {
     Tag {
         set: SetId(1),
         vantage: VantageId(1),

@@ -127,13 +127,25 @@ impl Studio {
 
     /// One frame, drawn as the server would draw it.
     pub(super) fn render(&mut self, place: &Place, point: Vec3, kind: VantageKind, time: TourTime) -> Frame {
+        self.render_from(place, point, kind, time, None)
+    }
+
+    /// The same without what is nearer than `near_m`.
+    pub(super) fn render_from(
+        &mut self,
+        place: &Place,
+        point: Vec3,
+        kind: VantageKind,
+        time: TourTime,
+        near_m: Option<f32>,
+    ) -> Frame {
         let request = VantageRequest {
             key: VantageKey(if kind == VantageKind::Panorama { 1 } else { 2 }),
             time,
             scene: place.scene,
             lighting: place.lighting.clone(),
             point,
-            near: NEAR_M,
+            near: near_m.unwrap_or(NEAR_M),
             kind,
             force: true,
         };
