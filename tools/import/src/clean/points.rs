@@ -1,6 +1,6 @@
 //! Takes out what is not surface, and thins the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glam::DVec3;
 
@@ -30,12 +30,17 @@ pub(crate) fn drop_lonely(points: &mut Vec<ScanPoint>) {
     for point in points.iter() {
         *count.entry(key(point)).or_default() += 1;
     }
-    points.retain(|point| {
-        let (x, y, z) = key(point);
-        let around =
-            (-1..=1).flat_map(|dx| (-1..=1).flat_map(move |dy| (-1..=1).map(move |dz| (x + dx, y + dy, z + dz))));
-        around.filter_map(|k| count.get(&k)).sum::<usize>() > COMPANY
-    });
+    // The boxes are far fewer than the points.
+    let lonely: BTreeSet<(i64, i64, i64)> = count
+        .keys()
+        .copied()
+        .filter(|&(x, y, z)| {
+            let around =
+                (-1..=1).flat_map(|dx| (-1..=1).flat_map(move |dy| (-1..=1).map(move |dz| (x + dx, y + dy, z + dz))));
+            around.filter_map(|k| count.get(&k)).sum::<usize>() <= COMPANY
+        })
+        .collect();
+    points.retain(|point| !lonely.contains(&key(point)));
 }
 
 /// The side of a grid that leaves about `vertices` of the points.
