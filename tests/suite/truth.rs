@@ -45,12 +45,11 @@ fn many_pictures_are_as_true_as_they_must_be() {
 /// The control: if the client were told that everything is equally far, the test would notice.
 #[test]
 fn constant_depth_is_found_out() {
-    for depth_m in [1000.0, 8.0] {
-        let (all, figures) = measure(Studio::new(), 1, Depth::Constant(depth_m), &mut Gallery::default());
-        let faults = all.faults();
-        let found = faults.iter().any(|fault| fault.contains("by rotation only"));
-        assert!(found, "{depth_m} m everywhere: {faults:?}, {figures}");
-    }
+    let depth = Depth::Constant(8.0);
+    let (all, figures) = measure(Studio::new(), 1, depth, &mut Gallery::default());
+    let faults = all.faults();
+    let found = faults.iter().any(|fault| fault.contains("by rotation only"));
+    assert!(found, "{depth:?}: {faults:?}, {figures}");
 }
 
 /// An experiment, kept with its figures in the report of the session: nothing is asserted but that there was something
