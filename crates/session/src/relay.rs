@@ -237,9 +237,13 @@ fn score(
     last: &Last,
     sent: Sent,
 ) -> Option<f32> {
+    // Most pairs of a resting crowd end here.
+    let pending = sent.at.is_none() || sent.version != last.version;
+    if !pending && !(last.body.at_rest && sent.at.is_none_or(|at| at < repeat_since)) {
+        return None;
+    }
     let to = subject.eye - me.eye;
     let near = to.length_squared() <= NEAR_M * NEAR_M;
-    let pending = sent.at.is_none() || sent.version != last.version;
     // What has never been sent has waited for long.
     let age = sent.at.map_or(REPEAT, |at| now.saturating_since(at));
     let quick = subject.leads || near || last.body.pointer.is_some();
@@ -248,7 +252,7 @@ fn score(
     let due = match (pending, quick) {
         (true, true) => waited(interval),
         (true, false) => waited(interval * SLOW),
-        (false, _) => last.body.at_rest && sent.at.is_none_or(|at| at < repeat_since),
+        (false, _) => true,
     };
     if !due {
         return None;
