@@ -239,7 +239,8 @@ fn score(
 ) -> Option<f32> {
     // Most pairs of a resting crowd end here.
     let pending = sent.at.is_none() || sent.version != last.version;
-    if !pending && !(last.body.at_rest && sent.at.is_none_or(|at| at < repeat_since)) {
+    let repeated = last.body.at_rest && sent.at.is_none_or(|at| at < repeat_since);
+    if !pending && !repeated {
         return None;
     }
     let to = subject.eye - me.eye;
