@@ -121,6 +121,8 @@ impl Scripted {
             }
             client_message::Body::Skew(report) => heard.skews.push(report),
             client_message::Body::Leave(_) => heard.left += 1,
+            // Bots do not aim before they walk.
+            client_message::Body::LookAhead(ahead) => panic!("{ahead:?}"),
             client_message::Body::Guide(command) => panic!("{command:?}"),
         }
         None
