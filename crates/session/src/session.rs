@@ -24,6 +24,8 @@ use crate::{Config, Counters, Level, LinkId, SessionKey, name, wire};
 const ROSTER_EVERY: Duration = Duration::from_millis(50);
 /// After a stop change everybody reports the skew: the roster waits until most have.
 const SKEWS_AFTER: Duration = Duration::from_secs(1);
+/// What somebody looks at who is away, perhaps only to load the page anew, is kept up for so long.
+const VANTAGE_KEPT: Duration = Duration::from_secs(10);
 /// A person who is away is remembered, at most so many for each place of the session.
 const AWAY_PER_PLACE: usize = 2;
 
@@ -106,6 +108,8 @@ struct Away {
     since: ServerTime,
     /// Still holds the seat.
     seated: bool,
+    /// The vantage of the seat's cell is still there.
+    looked_at: bool,
 }
 
 /// A hello that names this session.
@@ -291,6 +295,7 @@ impl Session {
                     person,
                     since,
                     seated: true,
+                    looked_at: true,
                 },
             );
             if self.lease.holder == Some(headset) {
@@ -317,8 +322,13 @@ impl Session {
     pub(crate) fn expire(&mut self, ctx: &mut Context<'_>) {
         let mut forgotten = Vec::new();
         let mut unseated = Vec::new();
+        let mut unlooked = false;
         for (id, away) in &mut self.away {
             let gone_for = ctx.now.saturating_since(away.since);
+            if away.looked_at && gone_for >= VANTAGE_KEPT {
+                away.looked_at = false;
+                unlooked = true;
+            }
             if gone_for >= ctx.config.resume_within {
                 forgotten.push(*id);
             } else if away.seated && gone_for >= ctx.config.lease_grace {
@@ -328,6 +338,9 @@ impl Session {
         }
         forgotten.into_iter().for_each(|id| self.forget(id));
         unseated.into_iter().for_each(|id| self.vacate(id));
+        if unlooked {
+            self.refresh_vantages();
+        }
         self.expire_ahead(ctx.now);
         if self.lease.away_until.is_some_and(|until| until <= ctx.now) {
             self.release_lease(ctx);
@@ -374,10 +387,11 @@ impl Session {
         self.people.values().map(|p| p.link)
     }
 
-    /// Keeps a vantage for each cell in which somebody stands who is here, or which somebody looks ahead to.
+    /// Keeps a vantage for each cell in which somebody stands who is here or has just gone, or looks ahead to.
     pub(crate) fn refresh_vantages(&mut self) {
         let next = self.change.as_ref().map(|c| &c.stand);
-        let here = || self.people.keys().copied();
+        let away = || self.away.iter().filter(|(_, a)| a.looked_at).map(|(id, _)| *id);
+        let here = || self.people.keys().copied().chain(away());
         let ahead = self.people.values().filter_map(|p| p.ahead).map(|a| a.cell);
         self.stand.refresh_vantages(here(), ahead, &mut self.vantage_ids, next);
         if let Some(change) = &mut self.change {

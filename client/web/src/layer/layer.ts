@@ -4,7 +4,7 @@ import { ATLAS_COLUMNS, FACE_COUNT, FACES, type Vec3 } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet, DepthUpdate, Picture } from "../worker/messages";
 import { EDGE_NUMBERS, type FaceMesh, VERTEX_NUMBERS } from "./mesh";
-import { EDGE_VERTEX, FRAGMENT, GRID_VERTEX } from "./shader";
+import { BACKDROP_VERTEX, EDGE_VERTEX, FRAGMENT, GRID_VERTEX } from "./shader";
 
 const PARTS = ["surface", "sheet", "edges"] as const;
 type Part = (typeof PARTS)[number];
@@ -25,6 +25,8 @@ const BLENDED = {
   blendDstAlpha: three.OneFactor,
   depthFunc: three.LessDepth,
 } as const;
+/** Shows where nothing else of the layer is: whatever crack is left has the picture's colour of its direction. */
+const BEHIND_ALL = { depthFunc: three.LessEqualDepth, depthWrite: false } as const;
 /** A hair behind what it stands for. */
 const OUTLINE = {
   colorWrite: false,
@@ -44,6 +46,8 @@ interface FaceObjects {
   readonly outlines: Record<Part, PartMesh>;
   /** As it is, and during a cross-fade. */
   readonly materials: Record<Part, readonly [three.ShaderMaterial, three.ShaderMaterial]>;
+  readonly backdrop: PartMesh;
+  readonly backdropMaterials: readonly [three.ShaderMaterial, three.ShaderMaterial];
 }
 
 /** The textures of one picture; two of them take turns, so that the one on show is never half new. */
@@ -92,8 +96,9 @@ export class Layer {
       brightness: { value: 1 },
     };
     this.#faces = FACES.map((_, i) => newFace(i, this.#shared));
-    for (const { meshes, outlines } of this.#faces) {
+    for (const { meshes, outlines, backdrop } of this.#faces) {
       for (const part of PARTS) this.object.add(meshes[part], outlines[part]);
+      this.object.add(backdrop);
     }
     this.object.visible = false;
   }
@@ -143,14 +148,17 @@ export class Layer {
   set opacity(value: number) {
     this.#opacity = value;
     (this.#shared.opacity as { value: number }).value = value;
-    for (const { meshes, materials } of this.#faces) {
-      for (const part of PARTS) meshes[part].material = materials[part][value < 1 ? 1 : 0];
+    const which = value < 1 ? 1 : 0;
+    for (const { meshes, materials, backdrop, backdropMaterials } of this.#faces) {
+      for (const part of PARTS) meshes[part].material = materials[part][which];
+      backdrop.material = backdropMaterials[which];
     }
   }
 
   #showFaces(visible: (face: FaceObjects, index: number) => boolean): void {
     this.#faces.forEach((face, index) => {
       const shown = visible(face, index);
+      face.backdrop.visible = shown;
       for (const part of PARTS) {
         face.meshes[part].visible = shown;
         face.outlines[part].visible = shown && this.#opacity < 1;
@@ -179,7 +187,9 @@ export class Layer {
     this.#next = null;
     this.#steps = [];
     this.object.removeFromParent();
-    for (const { meshes, outlines, materials } of this.#faces) {
+    for (const { meshes, outlines, materials, backdrop, backdropMaterials } of this.#faces) {
+      backdrop.geometry.dispose();
+      for (const material of backdropMaterials) material.dispose();
       for (const part of PARTS) {
         meshes[part].geometry.dispose();
         outlines[part].material.dispose();
@@ -336,16 +346,17 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
     face: { value: index },
     faceOrigin: { value: new three.Vector2(index % ATLAS_COLUMNS, Math.floor(index / ATLAS_COLUMNS)) },
   };
-  const material = (part: Part, options: three.ShaderMaterialParameters): three.ShaderMaterial =>
+  const vertexShaders = { surface: GRID_VERTEX, sheet: GRID_VERTEX, edges: EDGE_VERTEX, backdrop: BACKDROP_VERTEX };
+  const material = (part: Part | "backdrop", options: three.ShaderMaterialParameters): three.ShaderMaterial =>
     new three.ShaderMaterial({
       glslVersion: three.GLSL3,
-      vertexShader: part === "edges" ? EDGE_VERTEX : GRID_VERTEX,
+      vertexShader: vertexShaders[part],
       fragmentShader: FRAGMENT,
       uniforms: { ...shared, ...own },
       side: three.DoubleSide,
       toneMapped: false,
       ...options,
-      defines: { PART: PARTS.indexOf(part), ...options.defines },
+      defines: { PART: part === "backdrop" ? PARTS.length : PARTS.indexOf(part), ...options.defines },
     });
   const both = (part: Part): readonly [three.ShaderMaterial, three.ShaderMaterial] => [
     material(part, {}),
@@ -353,7 +364,7 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
   ];
   const materials = { surface: both("surface"), sheet: both("sheet"), edges: both("edges") };
   // Nearest first, so that what is hidden is not shaded.
-  const order = { edges: -13, surface: -12, sheet: -11 };
+  const order = { edges: -13, surface: -12, sheet: -11, backdrop: -10 };
   const mesh = (part: Part): PartMesh => {
     const m = new three.Mesh(new three.BufferGeometry(), materials[part][0]);
     m.frustumCulled = false;
@@ -370,8 +381,18 @@ function newFace(index: number, shared: Uniforms): FaceObjects {
     m.visible = false;
     return m;
   };
+  const backdropMaterials = [
+    material("backdrop", { ...BEHIND_ALL }),
+    material("backdrop", { ...BLENDED, ...BEHIND_ALL }),
+  ] as const;
+  const backdrop: PartMesh = new three.Mesh(squareGeometry(), backdropMaterials[0]);
+  backdrop.frustumCulled = false;
+  backdrop.matrixAutoUpdate = false;
+  backdrop.renderOrder = order.backdrop;
   return {
     axis: new three.Vector3(...f),
+    backdrop,
+    backdropMaterials,
     meshes,
     outlines: { surface: outline("surface"), sheet: outline("sheet"), edges: outline("edges") },
     materials,
@@ -396,6 +417,14 @@ function replaceGeometry({ meshes }: FaceObjects, mesh: FaceMesh): void {
   geometry.setAttribute("edge", new three.BufferAttribute(mesh.edges, EDGE_NUMBERS));
   geometry.setIndex(new three.BufferAttribute(quadIndices(cells), 1));
   geometry.setDrawRange(0, cells * 6);
+}
+
+/** The square that a face spans without its gutters, so that six of them meet and do not overlap. */
+function squareGeometry(): three.BufferGeometry {
+  const geometry = new three.BufferGeometry();
+  geometry.setAttribute("corner", new three.BufferAttribute(new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]), 2));
+  geometry.setIndex(new three.BufferAttribute(quadIndices(1), 1));
+  return geometry;
 }
 
 function quadIndices(cells: number): Uint16Array<ArrayBuffer> {

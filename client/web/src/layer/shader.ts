@@ -70,7 +70,18 @@ void main() {
 }
 `;
 
-/** Edges are `PART` 2. `DEPTH_ONLY`: what of it is nearest, before a cross-fade blends exactly that. */
+/** The whole face behind everything: depth 1, where nothing else has been drawn. */
+export const BACKDROP_VERTEX = /* glsl */ `
+${COMMON}
+in vec2 corner;
+out vec3 inFace;
+void main() {
+  inFace = vec3(corner, 1.0) * FAR;
+  gl_Position = project(inFace).xyww;
+}
+`;
+
+/** Edges are `PART` 2, the backdrop is 3. `DEPTH_ONLY`: what of it is nearest, before a cross-fade blends exactly that. */
 export const FRAGMENT = /* glsl */ `
 precision highp float;
 precision highp int;

@@ -37,7 +37,7 @@ export interface StageEvents {
 export class Stage {
   readonly renderer: three.WebGLRenderer;
   readonly scene = new three.Scene();
-  readonly camera = new three.PerspectiveCamera(75, 1, 0.05, 20_000);
+  readonly camera = new three.PerspectiveCamera(75, 1, 0.05, 40_000);
   /** What the wearer's room hangs in: moved so that the head is at the eye point. */
   readonly rig = new three.Group();
   readonly layers: Layers;

@@ -55,6 +55,9 @@ struct World {
     link_of: BTreeMap<u64, u64>,
     next_link: u64,
     leases: BTreeMap<SessionCode, u32>,
+    /// Who was inside at the last check, and when people have gone since.
+    known: BTreeMap<u64, SessionCode>,
+    departures: Vec<(SessionCode, ServerTime)>,
     outputs: DefaultHasher,
 }
 
@@ -70,6 +73,8 @@ impl World {
             link_of: BTreeMap::new(),
             next_link: 1,
             leases: BTreeMap::new(),
+            known: BTreeMap::new(),
+            departures: Vec::new(),
             outputs: DefaultHasher::new(),
         }
     }
@@ -163,7 +168,17 @@ impl World {
         let ticks = self.server.wait(50);
         let closed = &self.server.closed;
         self.inside.retain(|link, _| !closed.contains(&LinkId(*link)));
+        let now = self.server.now;
+        let gone = self.known.iter().filter(|(link, _)| !self.inside.contains_key(link));
+        self.departures.extend(gone.map(|(_, code)| (*code, now)));
+        self.known = self.inside.iter().map(|(link, (code, _))| (*link, *code)).collect();
         for code in self.codes {
+            let lately = |at: ServerTime| now.saturating_since(at) <= Duration::from_secs(10);
+            let departures = self
+                .departures
+                .iter()
+                .filter(|(c, at)| *c == code && lately(*at))
+                .count();
             let here: BTreeMap<u64, u32> = self
                 .inside
                 .iter()
@@ -199,15 +214,26 @@ impl World {
             }
             for vantage in &tick.vantages {
                 assert!(ids.insert(vantage.vantage), "vantage ids are unique");
-                assert!(!vantage.viewers.is_empty());
             }
+            let for_nobody = tick
+                .vantages
+                .iter()
+                .filter(|v| v.viewers.is_empty() && !v.preparing)
+                .count();
+            assert!(
+                for_nobody <= departures,
+                "only what somebody looked at who has just gone"
+            );
             let stood_at: usize = {
                 let roster = here.keys().next().map(|link| self.server.roster(*link).unwrap());
                 let cells = roster.iter().flat_map(|r| &r.people).map(|p| p.cell);
                 cells.collect::<BTreeSet<_>>().len()
             };
             let shown = tick.vantages.iter().filter(|v| !v.preparing).count();
-            assert!(shown <= stood_at + 2, "no more than two cells are rendered ahead");
+            assert!(
+                shown <= stood_at + departures + 2,
+                "no more than two cells are rendered ahead"
+            );
             for (link, headset) in &here {
                 let roster = self.server.roster(*link).unwrap();
                 let listed: BTreeSet<u32> = roster.people.iter().map(|p| p.headset).collect();

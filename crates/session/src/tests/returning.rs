@@ -163,3 +163,27 @@ fn a_name_that_was_taken_meanwhile_shuts_nobody_out() {
     let names: Vec<String> = back.roster.unwrap().people.into_iter().map(|p| p.name).collect();
     assert_eq!(names, ["Person 2 2", "Person 2"], "in the order of their ids");
 }
+
+#[test]
+fn who_is_away_for_a_moment_finds_the_same_vantage() {
+    let (mut server, code, _, walker, stands) = full_house();
+    let shown = |ticks: &[Tick]| {
+        let vantages = ticks.iter().flat_map(|t| &t.vantages);
+        vantages
+            .filter(|v| v.cell == 1)
+            .map(|v| u32::from(v.vantage.0))
+            .collect::<Vec<_>>()
+    };
+    server.input(WALKER, Input::Disconnected);
+    assert_eq!(
+        shown(&server.wait(50)),
+        [stands.vantage],
+        "kept up for who may load a page anew"
+    );
+    let again = come_back(&mut server, 9, code, &walker, "Walker");
+    assert_eq!(again.placement.unwrap().vantage, stands.vantage);
+    server.input(9, Input::Disconnected);
+    silence(&mut server, WALKER, 9_900);
+    assert_eq!(shown(&server.wait(50)), [stands.vantage]);
+    assert!(shown(&server.wait(100)).is_empty(), "but not drawn for nobody for long");
+}
