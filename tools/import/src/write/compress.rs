@@ -1,20 +1,43 @@
-//! Packs a GLB that `tongyou_scene::write_glb` wrote: positions in 16 bits and normals in 8
-//! (`KHR_mesh_quantization`), all vertex and index data through meshopt's codecs (`EXT_meshopt_compression`).
+//! Packs a scene: positions in 16 bits and normals in 8 (`KHR_mesh_quantization`), all vertex and index data through
+//! meshopt's codecs (`EXT_meshopt_compression`), images as KTX2 (`KHR_texture_basisu`).
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tongyou_scene::{Alpha, Image, Scene, write_glb};
+
+use super::ktx2::{self, Content};
 
 const QUANTIZATION: &str = "KHR_mesh_quantization";
 const MESHOPT: &str = "EXT_meshopt_compression";
+const BASISU: &str = "KHR_texture_basisu";
 const BYTE: u64 = 5120;
 const U16: u64 = 5123;
 const U32: u64 = 5125;
 
-/// The same scene, packed. Positions move by at most 1/131072 of the extent of their mesh.
+/// A scene as a packed GLB. Positions move by at most 1/131072 of the extent of their mesh.
 ///
 /// # Errors
-/// What is not as `write_glb` writes it.
-pub fn compress(glb: &[u8]) -> Result<Vec<u8>, String> {
-    let (root, blob) = split(glb)?;
+/// What can not be packed.
+pub fn compress(scene: &Scene) -> Result<Vec<u8>, String> {
+    let textures = Textures::of(scene)?;
+    let plain = if scene.images.is_empty() {
+        write_glb(scene)
+    } else {
+        // Images are packed from their pixels; in the plain file they only hold places.
+        let place = |image: &Image| Image {
+            name: image.name.clone(),
+            width: 1,
+            height: 1,
+            pixels: vec![0; 4],
+        };
+        write_glb(&Scene {
+            images: scene.images.iter().map(place).collect(),
+            ..scene.clone()
+        })
+    };
+    let plain = plain.map_err(|e| e.to_string())?;
+    let (root, blob) = split(&plain)?;
     let mut packer = Packer {
         accessors: list(&root, "accessors"),
         views: list(&root, "bufferViews"),
@@ -24,10 +47,83 @@ pub fn compress(glb: &[u8]) -> Result<Vec<u8>, String> {
         out_views: Vec::new(),
         unpacked: 0,
     };
-    packer.images()?;
+    packer.textures(scene, &textures)?;
     packer.meshes()?;
     packer.animations()?;
     packer.finish()
+}
+
+/// The images that materials use, once for each meaning of their numbers.
+struct Textures {
+    index: BTreeMap<(usize, Content), usize>,
+    files: Vec<Vec<u8>>,
+}
+
+impl Textures {
+    fn of(scene: &Scene) -> Result<Self, String> {
+        let mut wanted: BTreeMap<(usize, Content), usize> = BTreeMap::new();
+        for material in 0..scene.materials.len() {
+            for (_, image, content) in slots(scene, material) {
+                let next = wanted.len();
+                wanted.entry((image, content)).or_insert(next);
+            }
+        }
+        let mut jobs = vec![(0, Content::Data); wanted.len()];
+        for (&job, &at) in &wanted {
+            jobs[at] = job;
+        }
+        let one = |&(image, content): &(usize, Content)| {
+            let image = scene.images.get(image).ok_or("a material has no such image")?;
+            ktx2::ktx2(image, content).map_err(|fault| format!("image {:?}: {fault}", image.name))
+        };
+        // Each on a core of its own; which one makes no difference to the bytes.
+        let workers = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(jobs.len().max(1));
+        let mut files: Vec<Option<Result<Vec<u8>, String>>> = jobs.iter().map(|_| None).collect();
+        for (jobs, files) in jobs.chunks(workers).zip(files.chunks_mut(workers)) {
+            std::thread::scope(|scope| {
+                for (job, file) in jobs.iter().zip(files) {
+                    scope.spawn(move || *file = Some(one(job)));
+                }
+            });
+        }
+        let files: Result<_, String> = files.into_iter().flatten().collect();
+        Ok(Self {
+            index: wanted,
+            files: files?,
+        })
+    }
+}
+
+/// Where a material uses images: the path to it in JSON, the image, what its numbers mean.
+fn slots(scene: &Scene, material: usize) -> Vec<(&'static str, usize, Content)> {
+    let material = &scene.materials[material];
+    let color = Content::Color {
+        alpha: material.alpha != Alpha::Opaque,
+    };
+    let all = [
+        (
+            "/pbrMetallicRoughness/baseColorTexture",
+            material.base_color_texture,
+            color,
+        ),
+        (
+            "/pbrMetallicRoughness/metallicRoughnessTexture",
+            material.metallic_roughness_texture,
+            Content::Data,
+        ),
+        ("/normalTexture", material.normal_texture, Content::Normals),
+        (
+            "/emissiveTexture",
+            material.emissive_texture,
+            Content::Color { alpha: false },
+        ),
+    ];
+    let there = all
+        .into_iter()
+        .filter_map(|(path, image, content)| Some((path, image?, content)));
+    there.collect()
 }
 
 fn list(root: &Value, name: &str) -> Vec<Value> {
@@ -153,11 +249,30 @@ impl<'a> Packer<'a> {
         }))
     }
 
-    fn images(&mut self) -> Result<(), String> {
-        for image in 0..self.root["images"].as_array().map_or(0, Vec::len) {
-            let view = number(&self.root["images"][image]["bufferView"])?;
-            let bytes = self.view(self.views.get(view).ok_or("there is no such view")?)?;
-            self.root["images"][image]["bufferView"] = json!(self.plain(bytes));
+    /// Puts KTX2 files in the place of the images, and tells materials where they are.
+    fn textures(&mut self, scene: &Scene, textures: &Textures) -> Result<(), String> {
+        for name in ["images", "textures"] {
+            if let Some(root) = self.root.as_object_mut() {
+                root.remove(name);
+            }
+        }
+        let mut images = vec![Value::Null; textures.files.len()];
+        for (&(image, _), &at) in &textures.index {
+            let view = self.plain(&textures.files[at]);
+            images[at] = json!({"bufferView": view, "mimeType": "image/ktx2", "name": scene.images[image].name});
+        }
+        if images.is_empty() {
+            return Ok(());
+        }
+        let source = |at: usize| json!({"sampler": 0, "extensions": {BASISU: {"source": at}}});
+        self.root["textures"] = (0..images.len()).map(source).collect();
+        self.root["images"] = json!(images);
+        for material in 0..scene.materials.len() {
+            for (path, image, content) in slots(scene, material) {
+                let slot = self.root["materials"][material].pointer_mut(path);
+                let slot = slot.ok_or("a material has lost a texture")?;
+                slot["index"] = json!(textures.index.get(&(image, content)));
+            }
         }
         Ok(())
     }
@@ -329,6 +444,9 @@ impl<'a> Packer<'a> {
         for name in ["extensionsUsed", "extensionsRequired"] {
             let mut names = list(&self.root, name);
             names.extend([json!(MESHOPT), json!(QUANTIZATION)]);
+            if self.root.get("textures").is_some() {
+                names.push(json!(BASISU));
+            }
             self.root[name] = json!(names);
         }
         self.out.resize(self.out.len().next_multiple_of(4), 0);
@@ -367,89 +485,5 @@ fn frame(positions: &[[f32; 3]]) -> ([f32; 3], f32) {
 }
 
 #[cfg(test)]
-mod tests {
-    use glam::{Vec2, Vec3};
-    use tongyou_scene::{Primitive, Scene, write_glb};
-
-    use super::*;
-
-    /// What a viewer does: unpacks positions, normals, texture coordinates and indices.
-    #[test]
-    fn what_is_unpacked_is_what_was_packed() {
-        let mut primitive = Primitive::default();
-        for i in 0..50_u16 {
-            for j in 0..50_u16 {
-                let at = Vec2::new(f32::from(i), f32::from(j)) / 49.0;
-                primitive
-                    .positions
-                    .push(Vec3::new(at.x * 30.0 - 5.0, (at.x * 6.0).sin(), at.y * 10.0 + 100.0));
-                primitive
-                    .normals
-                    .push(Vec3::new(-(at.x * 6.0).cos(), 5.0, 0.0).normalize());
-                primitive.tex_coords.push(at);
-                primitive.colors.push([10, 200, u8::try_from(i).unwrap(), 255]);
-            }
-        }
-        for i in 0..49_u32 {
-            for j in 0..49_u32 {
-                let at = i * 50 + j;
-                primitive
-                    .indices
-                    .extend([at, at + 1, at + 50, at + 1, at + 51, at + 50]);
-            }
-        }
-        let mut scene = Scene::default();
-        crate::import::add(&mut scene, "hill".into(), primitive.clone());
-        let plain = write_glb(&scene).unwrap();
-        let packed = compress(&plain).unwrap();
-        assert!(packed.len() * 4 < plain.len(), "{} of {}", packed.len(), plain.len());
-        assert_eq!(packed, compress(&plain).unwrap());
-
-        let (root, blob) = split(&packed).unwrap();
-        assert_eq!(root["extensionsRequired"], json!([MESHOPT, QUANTIZATION]));
-        let node = &root["nodes"][0];
-        let float = |v: &Value| v.as_f64().unwrap();
-        let view = |accessor: &Value| {
-            let accessor = &root["accessors"][number(accessor).unwrap()];
-            let view = &root["bufferViews"][number(&accessor["bufferView"]).unwrap()];
-            let e = &view["extensions"][MESHOPT];
-            let at = number(&e["byteOffset"]).unwrap();
-            (
-                &blob[at..at + number(&e["byteLength"]).unwrap()],
-                number(&e["count"]).unwrap(),
-            )
-        };
-        let attributes = &root["meshes"][0]["primitives"][0]["attributes"];
-        let (bytes, count) = view(&attributes["POSITION"]);
-        let rows: Vec<[u16; 4]> = meshopt::decode_vertex_buffer(bytes, count).unwrap();
-        for (row, want) in rows.iter().zip(&primitive.positions) {
-            for i in 0..3 {
-                let got = f64::from(row[i]) / 65535.0 * float(&node["scale"][i]) + float(&node["translation"][i]);
-                assert!((got - f64::from(want[i])).abs() < 30.0 / 131_000.0, "{row:?} {want}");
-            }
-        }
-        let (bytes, count) = view(&attributes["NORMAL"]);
-        let mut rows: Vec<[i8; 4]> = meshopt::decode_vertex_buffer(bytes, count).unwrap();
-        meshopt::decode_filter_oct(&mut rows);
-        for (row, want) in rows.iter().zip(&primitive.normals) {
-            let got = Vec3::new(f32::from(row[0]), f32::from(row[1]), f32::from(row[2])).normalize();
-            assert!(got.dot(*want) > 0.999, "{got} {want}");
-        }
-        let (bytes, count) = view(&root["meshes"][0]["primitives"][0]["indices"]);
-        let indices: Vec<u16> = meshopt::decode_index_buffer(bytes, count).unwrap();
-        // The codec may begin a triangle at another corner.
-        let sorted = |all: Vec<u32>| -> Vec<[u32; 3]> {
-            let turn = |t: &[u32; 3]| {
-                let first = (0..3).min_by_key(|&i| t[i]).unwrap();
-                [t[first], t[(first + 1) % 3], t[(first + 2) % 3]]
-            };
-            let mut all: Vec<[u32; 3]> = all.as_chunks::<3>().0.iter().map(turn).collect();
-            all.sort_unstable();
-            all
-        };
-        assert_eq!(
-            sorted(indices.into_iter().map(u32::from).collect()),
-            sorted(primitive.indices)
-        );
-    }
-}
+#[path = "compress_tests.rs"]
+mod tests;

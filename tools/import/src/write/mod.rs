@@ -2,6 +2,7 @@
 //! bytes; nothing appears under its name before it is whole.
 
 mod compress;
+mod ktx2;
 mod manifest;
 
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use compress::compress;
+pub use ktx2::{Content, ktx2};
 pub use manifest::{Input, LevelFile, Manifest, Rights};
 use sha2::{Digest, Sha256};
 use tongyou_scene::{Scene, write_glb};
@@ -65,11 +67,10 @@ pub fn hash_file(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Scene`] where the scene can not be expressed.
 pub fn glb(scene: &Scene, packed: bool) -> Result<Vec<u8>, Error> {
-    let plain = write_glb(scene)?;
     if !packed {
-        return Ok(plain);
+        return Ok(write_glb(scene)?);
     }
-    compress(&plain).map_err(|fault| Error::Option {
+    compress(scene).map_err(|fault| Error::Option {
         option: "--packed",
         fault,
     })
