@@ -282,6 +282,7 @@ impl Writer {
         let lights = lights.iter().map(gltf_light).collect();
         self.root.extensions = Some(json::extensions::root::Root {
             khr_lights_punctual: Some(json::extensions::root::KhrLightsPunctual { lights }),
+            ..Default::default()
         });
     }
 
@@ -463,6 +464,7 @@ fn gltf_material(from: &Material) -> json::Material {
 fn gltf_node(from: &Node) -> json::Node {
     let light = from.light.map(|l| json::extensions::scene::Node {
         khr_lights_punctual: Some(punctual::KhrLightsPunctual { light: to_index(l) }),
+        ..Default::default()
     });
     json::Node {
         extensions: light,

@@ -68,7 +68,8 @@ impl Source<'_> {
         })
     }
 
-    /// Floats, or integers that glTF allows in their place where `normalized` is set. Non-finite numbers are errors.
+    /// Floats, or integers in their place: normalised ones, and with `KHR_mesh_quantization` any. Non-finite numbers
+    /// are errors.
     pub(super) fn floats<const N: usize>(
         &self,
         index: usize,
@@ -76,7 +77,11 @@ impl Source<'_> {
         shape: Type,
     ) -> Result<Vec<[f32; N]>, Error> {
         let elements = self.elements(index, place, &[shape])?;
-        if elements.component != ComponentType::F32 && !elements.normalized {
+        let quantised = || {
+            let mut used = self.root.extensions_used.iter().chain(&self.root.extensions_required);
+            used.any(|e| e == "KHR_mesh_quantization")
+        };
+        if elements.component != ComponentType::F32 && !elements.normalized && !quantised() {
             return Err(self.fault(
                 place,
                 format!("accessor {index} has {:?}, expected floats", elements.component),
@@ -84,7 +89,7 @@ impl Source<'_> {
         }
         let mut out = Vec::with_capacity(elements.count);
         for element in 0..elements.count {
-            let value: [f32; N] = std::array::from_fn(|c| elements.float(element, c));
+            let value: [f32; N] = std::array::from_fn(|c| elements.number(element, c));
             if !value.iter().all(|v| v.is_finite()) {
                 return Err(self.fault(
                     place,
@@ -112,6 +117,21 @@ impl Elements<'_> {
             .get(at..at + B)
             .and_then(|b| b.try_into().ok())
             .unwrap_or([0; B])
+    }
+
+    /// One component as a number; normalised integers are mapped to 0..=1 or −1..=1.
+    fn number(&self, element: usize, component: usize) -> f32 {
+        if self.normalized {
+            return self.float(element, component);
+        }
+        match self.component {
+            ComponentType::F32 => self.float(element, component),
+            ComponentType::U8 => f32::from(self.raw::<1>(element, component)[0]),
+            ComponentType::I8 => f32::from(i8::from_le_bytes(self.raw(element, component))),
+            ComponentType::U16 => f32::from(u16::from_le_bytes(self.raw(element, component))),
+            ComponentType::I16 => f32::from(i16::from_le_bytes(self.raw(element, component))),
+            ComponentType::U32 => u32::from_le_bytes(self.raw(element, component)) as f32,
+        }
     }
 
     /// One component, integers mapped to 0..=1 or −1..=1.

@@ -101,6 +101,11 @@ impl Source<'_> {
         for (index, buffer) in self.root.buffers.iter().enumerate() {
             let place = label("buffer", index, buffer.name.as_ref());
             let bytes = match (&buffer.uri, index, self.blob) {
+                // Nothing needs the unpacked bytes of a file: its views are unpacked here.
+                _ if super::packed::is_fallback(buffer) => {
+                    self.buffers.push(Cow::Borrowed(&[]));
+                    continue;
+                }
                 (Some(uri), _, _) => Cow::Owned(self.beside(uri, &place)?),
                 (None, 0, Some(blob)) => Cow::Borrowed(blob),
                 (None, ..) => return Err(self.fault(place, "has no uri and the file has no binary chunk for it")),
@@ -150,6 +155,9 @@ impl Source<'_> {
     pub(super) fn view(&self, index: usize, place: &str) -> Result<(&[u8], Option<usize>), Error> {
         let view = self.get(&self.root.buffer_views, index, place, "bufferView")?;
         let place = format!("{place}, bufferView {index}");
+        if let Some(Some(unpacked)) = self.unpacked.get(index) {
+            return Ok((&unpacked.bytes, unpacked.stride));
+        }
         let buffer = self.get(&self.buffers, view.buffer.value(), &place, "buffer")?;
         let start = view.byte_offset.unwrap_or_default().0;
         let end = start.checked_add(view.byte_length.0);

@@ -9,7 +9,7 @@ use json::Index;
 use json::extensions::scene::khr_lights_punctual as punctual;
 use json::material::AlphaMode;
 
-use super::{Source, label};
+use super::{Source, ktx2, label};
 use crate::{Alpha, Error, Image, Light, LightKind, Material};
 
 impl Source<'_> {
@@ -76,8 +76,20 @@ impl Source<'_> {
             return Err(self.fault(place, format!("uses texCoord {set}, only 0 is supported")));
         }
         let texture = self.get(&self.root.textures, texture.value(), &place, "texture")?;
-        self.get(&self.root.images, texture.source.value(), &place, "image")?;
-        Ok(texture.source.value())
+        let basis = texture
+            .extensions
+            .as_ref()
+            .and_then(|e| e.others.get("KHR_texture_basisu"));
+        let image = match basis {
+            Some(basis) => {
+                let image = basis.get("source").and_then(json::Value::as_u64);
+                let image = image.and_then(|i| usize::try_from(i).ok());
+                image.ok_or_else(|| self.fault(&place, "KHR_texture_basisu has no source"))?
+            }
+            None => texture.source.value(),
+        };
+        self.get(&self.root.images, image, &place, "image")?;
+        Ok(image)
     }
 
     pub(super) fn images(&mut self) -> Result<Vec<Image>, Error> {
@@ -102,21 +114,17 @@ impl Source<'_> {
     }
 
     fn decode(&self, bytes: &[u8], place: &str, name: String) -> Result<Image, Error> {
+        if ktx2::is_ktx2(bytes) {
+            return self.ktx2(bytes, place, name);
+        }
         let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) = image::guess_format(bytes) else {
-            return Err(self.fault(place, "is neither PNG nor JPEG"));
+            return Err(self.fault(place, "is neither PNG nor JPEG nor KTX2"));
         };
         let failed = |e: image::ImageError| self.fault(place, e.to_string());
         // The size is looked at before any pixel is decoded, so that a few bytes can not ask for gigabytes.
         let probe = image::ImageReader::with_format(Cursor::new(bytes), format);
         let (width, height) = probe.into_dimensions().map_err(failed)?;
-        self.within(
-            place,
-            "pixels on a side",
-            u64::from(width.max(height)),
-            u64::from(self.limits.image_side),
-        )?;
-        let pixels = self.spent.pixels + u64::from(width) * u64::from(height);
-        self.within(place, "pixels", pixels, self.limits.pixels)?;
+        self.image_size(place, width, height)?;
         let mut reader = image::ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = image::Limits::default();
         limits.max_image_width = Some(self.limits.image_side);
@@ -132,6 +140,14 @@ impl Source<'_> {
             height: decoded.height(),
             pixels: decoded.into_raw(),
         })
+    }
+
+    /// Whether an image of this size may still be decoded.
+    pub(super) fn image_size(&self, place: &str, width: u32, height: u32) -> Result<(), Error> {
+        let (longest, side) = (u64::from(width.max(height)), u64::from(self.limits.image_side));
+        self.within(place, "pixels on a side", longest, side)?;
+        let pixels = self.spent.pixels + u64::from(width) * u64::from(height);
+        self.within(place, "pixels", pixels, self.limits.pixels)
     }
 
     pub(super) fn lights(&self) -> Result<Vec<Light>, Error> {

@@ -6,9 +6,13 @@
 mod accessor;
 mod animation;
 mod container;
+mod ktx2;
 mod material;
 mod mesh;
 mod nodes;
+mod packed;
+#[cfg(test)]
+mod packed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -58,10 +62,14 @@ impl Default for Limits {
 /// Positions and translations beyond this are taken for damage: f32 has no centimetres left there.
 const FARTHEST_M: f32 = 1.0e6;
 
-const EXTENSIONS: [&str; 3] = [
+const EXTENSIONS: [&str; 7] = [
+    "EXT_meshopt_compression",
     "KHR_lights_punctual",
     "KHR_materials_emissive_strength",
     "KHR_materials_unlit",
+    "KHR_mesh_quantization",
+    "KHR_meshopt_compression",
+    "KHR_texture_basisu",
 ];
 
 /// Loads a `.glb` (or a `.gltf` whose buffers and images are plain files in the same folder).
@@ -93,10 +101,12 @@ fn read(bytes: &[u8], file: &str, name: &str, folder: Option<&Path>, limits: &Li
         root: &root,
         blob,
         buffers: Vec::new(),
+        unpacked: Vec::new(),
         spent: Spent::default(),
     };
     source.check_extensions()?;
     source.load_buffers()?;
+    source.unpack()?;
     let images = source.images()?;
     let materials = source.materials()?;
     let lights = source.lights()?;
@@ -124,6 +134,8 @@ struct Source<'a> {
     root: &'a json::Root,
     blob: Option<&'a [u8]>,
     buffers: Vec<std::borrow::Cow<'a, [u8]>>,
+    /// By view: what was packed.
+    unpacked: Vec<Option<packed::Unpacked>>,
     spent: Spent,
 }
 

@@ -194,8 +194,8 @@ fn hostile_files_get_an_error_that_names_place_and_fault() {
     refused("\"node\":1", "\"node\":12", &["animation 0", "node 12"]);
     refused(
         "\"extensionsUsed\":",
-        "\"extensionsRequired\":[\"EXT_meshopt_compression\"],\"extensionsUsed\":",
-        &["EXT_meshopt"],
+        "\"extensionsRequired\":[\"KHR_draco_mesh_compression\"],\"extensionsUsed\":",
+        &["KHR_draco"],
     );
 }
 
