@@ -109,13 +109,20 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Area {
-    /// Height of the ground.
+    /// Height of the ground, at the first corner where it slopes.
     pub ground_m: f32,
+    /// How much the ground rises per metre towards +x (east) and towards +z (south).
+    #[serde(default, skip_serializing_if = "is_level")]
+    pub slope: [f32; 2],
     /// Corners `[x, z]` in either direction of turn.
     pub outline: Vec<[f32; 2]>,
     /// Outlines inside that can not be walked on: the monument, flower beds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holes: Vec<Vec<[f32; 2]>>,
+}
+
+fn is_level(slope: &[f32; 2]) -> bool {
+    *slope == [0.0; 2]
 }
 
 impl Tour {
@@ -259,7 +266,10 @@ impl Stop {
     /// Height of the walkable ground at a point, or `None` where nobody may stand.
     #[must_use]
     pub fn ground_m(&self, x: f32, z: f32) -> Option<f32> {
-        self.walkable.iter().find(|a| a.contains(x, z)).map(|a| a.ground_m)
+        self.walkable
+            .iter()
+            .find(|a| a.contains(x, z))
+            .map(|a| a.height_m(x, z))
     }
 
     fn faults(&self) -> Option<(String, String)> {
@@ -348,6 +358,13 @@ impl Area {
         inside(&self.outline, at) && !self.holes.iter().any(|h| inside(h, at))
     }
 
+    /// Height of the ground at a point of the area, metres.
+    #[must_use]
+    pub fn height_m(&self, x: f32, z: f32) -> f32 {
+        let [from_x, from_z] = self.outline.first().copied().unwrap_or_default();
+        self.ground_m + self.slope[0] * (x - from_x) + self.slope[1] * (z - from_z)
+    }
+
     fn fault(&self) -> Option<String> {
         for outline in self.holes.iter().chain([&self.outline]) {
             if !(3..=512).contains(&outline.len()) {
@@ -356,6 +373,9 @@ impl Area {
             if !outline.iter().flatten().all(|v| near(*v)) {
                 return Some("a corner is not finite or too far away".into());
             }
+        }
+        if !self.slope.iter().all(|s| s.abs() <= 1.0) {
+            return Some(format!("slope = {:?} is steeper than 45° or not finite", self.slope));
         }
         (!near(self.ground_m)).then(|| format!("ground_m = {} is not finite or too far away", self.ground_m))
     }

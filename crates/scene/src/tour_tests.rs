@@ -110,3 +110,23 @@ fn a_second_stop_with_the_same_id_is_refused() {
     let message = Tour::parse(&twice, "demo.toml").unwrap_err().to_string();
     assert!(message.contains("stops[1].id: \"day\" is used twice"), "{message}");
 }
+
+#[test]
+fn ground_may_slope() {
+    let mut tour = Tour::parse(GOOD, "demo.toml").unwrap();
+    let area = &mut tour.stops[0].walkable[0];
+    let [x, z] = area.outline[0];
+    area.slope = [0.1, -0.2];
+    let height = area.ground_m;
+    assert!((area.height_m(x + 2.0, z + 1.0) - height).abs() < 1e-6);
+    assert!((area.height_m(x, z + 1.0) - height + 0.2).abs() < 1e-6);
+    area.slope = [0.0, 1.5];
+    let fault = tour.validate().unwrap_err().to_string();
+    assert!(fault.contains("walkable[0]") && fault.contains("slope"), "{fault}");
+    area_with_nan(&mut tour);
+    assert!(tour.validate().is_err());
+}
+
+fn area_with_nan(tour: &mut Tour) {
+    tour.stops[0].walkable[0].slope = [f32::NAN, 0.0];
+}
