@@ -1,6 +1,7 @@
 //! The link over a QUIC connection, plain or under WebTransport: one task for each lane, and one that ends them.
 
 mod connection;
+mod flights;
 mod lanes;
 
 pub(crate) use connection::Connection;
@@ -34,13 +35,14 @@ struct Shared {
     end: Arc<End>,
     closing: watch::Sender<bool>,
     datagrams_dropped: AtomicU64,
+    flights: flights::Flights,
 }
 
 /// A frame on its way, holding its place among those in flight.
 struct Job {
     frame: Frame,
     queued: Instant,
-    place: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The handle; dropping the last one closes the connection.
@@ -48,7 +50,6 @@ struct Handle {
     shared: Arc<Shared>,
     origin: Option<String>,
     control: mpsc::Sender<Bytes>,
-    frames: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
 }
 
@@ -61,7 +62,6 @@ pub(crate) fn start(
 ) -> (Arc<dyn Link>, Events) {
     let (events, queue) = mpsc::channel(config.event_queue.max(8));
     let (control, control_queue) = mpsc::channel(config.control_queue.max(1));
-    let (frames, frame_queue) = mpsc::unbounded_channel();
     let end = Arc::new(End::default());
     let shared = Arc::new(Shared {
         connection,
@@ -69,8 +69,9 @@ pub(crate) fn start(
         end: Arc::clone(&end),
         closing: watch::Sender::new(false),
         datagrams_dropped: AtomicU64::new(0),
+        flights: flights::Flights::default(),
     });
-    tokio::spawn(run(Arc::clone(&shared), side, events, control_queue, frame_queue));
+    tokio::spawn(run(Arc::clone(&shared), side, events, control_queue));
     let places = Arc::new(Semaphore::new(
         usize::try_from(config.max_frames_in_flight).unwrap_or(64),
     ));
@@ -79,24 +80,20 @@ pub(crate) fn start(
             shared,
             origin,
             control,
-            frames,
             places,
         }),
         Events::new(queue, end),
     )
 }
 
-async fn run(
-    shared: Arc<Shared>,
-    side: Side,
-    events: mpsc::Sender<Event>,
-    control: mpsc::Receiver<Bytes>,
-    frames: mpsc::UnboundedReceiver<Job>,
-) {
+async fn run(shared: Arc<Shared>, side: Side, events: mpsc::Sender<Event>, control: mpsc::Receiver<Bytes>) {
     let mut closing = shared.closing.subscribe();
     let mut control = tokio::spawn(lanes::control(Arc::clone(&shared), side, events.clone(), control));
     let mut others = JoinSet::new();
-    others.spawn(lanes::send_frames(Arc::clone(&shared), events.clone(), frames));
+    others.spawn({
+        let (shared, events) = (Arc::clone(&shared), events.clone());
+        async move { shared.flights.follow(Arc::clone(&shared), events).await }
+    });
     others.spawn(lanes::receive_frames(Arc::clone(&shared), events.clone()));
     let (code, reason) = tokio::select! {
         end = lanes::datagrams(&shared, &events) => end,
@@ -115,6 +112,8 @@ async fn run(
         .close(quinn::VarInt::from_u32(code), reason.as_bytes());
     control.abort();
     others.shutdown().await;
+    // A stream that could not be opened yet holds on to the link.
+    shared.flights.forget();
 }
 
 /// Waits until the link begins to close.
@@ -183,13 +182,13 @@ impl Link for Handle {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| SendError::Full)?;
-        self.frames
-            .send(Job {
-                frame,
-                queued: Instant::now(),
-                place,
-            })
-            .map_err(|_| SendError::Closed)
+        let job = Job {
+            frame,
+            queued: Instant::now(),
+            _place: place,
+        };
+        self.shared.flights.launch(&self.shared, job);
+        Ok(())
     }
 
     fn close(&self, code: u32, reason: &str) {

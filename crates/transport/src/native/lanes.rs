@@ -1,7 +1,7 @@
 //! The tasks of a link, one for each lane and direction. Each ends when the connection does.
 
 use super::connection::{Gone, RecvStream, SendStream};
-use super::{Job, Shared, Side, begun};
+use super::{Shared, Side, begun};
 use crate::link::Event;
 use crate::{close_code, control};
 use bytes::Bytes;
@@ -10,14 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
 
 /// Frames that are received at once.
 const MAX_INCOMING_FRAMES: usize = 64;
 /// How long a peer may take to close after it ended its control lane.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The code that an expired frame's stream is reset with.
-const EXPIRED: quinn::VarInt = quinn::VarInt::from_u32(0x7410);
 /// The code that a stream is refused with.
 const REFUSED: quinn::VarInt = quinn::VarInt::from_u32(0x7411);
 
@@ -120,55 +117,6 @@ async fn read_control(shared: &Shared, mut receive: RecvStream, events: mpsc::Se
     }
     tokio::time::sleep(FAREWELL).await;
     shared.close(close_code::GONE, "the peer ended the control lane");
-}
-
-/// Opens a stream for each frame, in order, and follows it until it is acknowledged or late.
-pub(super) async fn send_frames(
-    shared: Arc<Shared>,
-    events: mpsc::Sender<Event>,
-    mut queue: mpsc::UnboundedReceiver<Job>,
-) {
-    let mut sending = JoinSet::new();
-    while let Some(job) = queue.recv().await {
-        while sending.try_join_next().is_some() {}
-        // What reaches the peer in time is acknowledged here a little later.
-        let deadline = job.queued + job.frame.expires_in + shared.connection.quic().rtt();
-        match timeout_at(deadline, shared.connection.open_uni()).await {
-            Ok(Ok(stream)) => {
-                let events = events.clone();
-                sending.spawn(send_frame(stream, job, deadline, events));
-            }
-            Ok(Err(Gone)) => return,
-            Err(_elapsed) => {
-                let _ = events.send(Event::FrameExpired { id: job.frame.id }).await;
-            }
-        }
-    }
-    // The handle is gone: the close that it began ends this task.
-    while sending.join_next().await.is_some() {}
-}
-
-async fn send_frame(mut stream: SendStream, mut job: Job, deadline: tokio::time::Instant, events: mpsc::Sender<Event>) {
-    let _ = stream.quic().set_priority(job.frame.priority);
-    let sending = async {
-        stream.quic().write_all_chunks(&mut job.frame.chunks).await.ok()?;
-        stream.quic().finish().ok()?;
-        stream.quic().stopped().await.ok()
-    };
-    let id = job.frame.id;
-    let event = match timeout_at(deadline, sending).await {
-        Ok(Some(None)) => Event::FrameSent {
-            id,
-            elapsed: job.queued.elapsed(),
-        },
-        Ok(_) => Event::FrameExpired { id },
-        Err(_elapsed) => {
-            let _ = stream.quic().reset(EXPIRED);
-            Event::FrameExpired { id }
-        }
-    };
-    let _ = events.send(event).await;
-    drop(job.place);
 }
 
 /// Receives whole frames.
