@@ -58,9 +58,9 @@ struct Import {
     /// Leave out detached pieces of a mesh with a smaller share of its area; 0 keeps all
     #[arg(long, default_value_t = Options::default().fragment_share)]
     fragments: f64,
-    /// Quantise and pack (KHR_mesh_quantization, EXT_meshopt_compression); the server does not read it yet
+    /// Write floats and PNG rather than KHR_mesh_quantization, EXT_meshopt_compression and KTX2
     #[arg(long)]
-    packed: bool,
+    plain: bool,
     /// Whom to name
     #[arg(long, default_value = "")]
     attribution: String,
@@ -215,13 +215,13 @@ impl Import {
         let (scene, report) = import(&scan, &name, &options)?;
         writeln!(out, "{report}")?;
         if as_file {
-            let bytes = write::glb(&scene, self.packed)?;
+            let bytes = write::glb(&scene, !self.plain)?;
             write::file(&out_path, &bytes)?;
             written(out, &out_path, bytes.len(), "", start)?;
             return Ok(());
         }
         let output = Output {
-            packed: self.packed,
+            packed: !self.plain,
             rights: Rights {
                 attribution: self.attribution,
                 licence: self.licence,

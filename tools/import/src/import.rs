@@ -12,6 +12,7 @@ use crate::georef::Local;
 use crate::report::{Ground, Report, Surfels, Work};
 use crate::source::Source;
 use crate::surface::{foliage, ground, surfels};
+use crate::write::splats;
 use crate::{Error, Options, Surface, clean, read, simplify};
 
 /// What is wider than this and at least four times as wide as high is taken for ground seen from the air.
@@ -29,13 +30,15 @@ pub fn import(path: &Path, name: &str, options: &Options) -> Result<(Scene, Repo
     let local = locate(&source, &gathered, up, summary.crs.as_deref(), options)?;
     let mut warnings = std::mem::take(&mut gathered.warnings);
     warnings.extend(local.warnings.iter().cloned());
+    let splats = splats::placed(&gathered.splats, &local, |p| kept(options, p));
     let (scene, work, triangles, (min, max)) = if !gathered.parts.is_empty() {
         meshes(&source, gathered, &local, name, options)?
     } else if !gathered.splats.is_empty() {
         warnings.push(
-            "splats are drawn as small opaque squares: their soft edges and view-dependent colours are lost".into(),
+            "the server draws splats as small opaque squares; their soft edges and view-dependent colours are in splats.glb"
+                .into(),
         );
-        splats(&source, &gathered, &local, name, options)?
+        squares(&source, &gathered, &local, name, options)?
     } else {
         points(&source, &gathered, &local, name, options)?
     };
@@ -47,6 +50,7 @@ pub fn import(path: &Path, name: &str, options: &Options) -> Result<(Scene, Repo
         max,
         frame: local.frame.clone(),
         warnings,
+        splats,
     };
     Ok((scene, report))
 }
@@ -139,7 +143,7 @@ fn points(source: &Source, gathered: &Gathered, local: &Local, name: &str, optio
     Ok((scene, Work::Ground(work), triangles, (min, max)))
 }
 
-fn splats(source: &Source, gathered: &Gathered, local: &Local, name: &str, options: &Options) -> Result<Made, Error> {
+fn squares(source: &Source, gathered: &Gathered, local: &Local, name: &str, options: &Options) -> Result<Made, Error> {
     let place = |p| local.place(p).filter(|&p| kept(options, p));
     let made = surfels::of_splats(
         &gathered.splats,

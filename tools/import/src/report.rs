@@ -3,7 +3,7 @@
 use glam::DVec3;
 use serde::{Serialize, Serializer};
 
-use crate::Frame;
+use crate::{Frame, Splat};
 
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Report {
     pub frame: Frame,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Gaussian splats in the axes of the scene, to be written beside the squares that stand for them.
+    #[serde(skip)]
+    pub splats: Vec<Splat>,
 }
 
 /// What was made of the input.

@@ -79,7 +79,9 @@ pub(super) fn unpack(source: &Source) -> Result<Option<Vec<u8>>, Error> {
         root["bufferViews"] = json!(views);
         root["buffers"] = json!([{"byteLength": blob.len()}]);
     }
-    container(source, &root, blob).map(Some)
+    crate::write::glb::assemble(&root, blob)
+        .map(Some)
+        .map_err(|fault| source.fault("file", fault))
 }
 
 /// Whether something is not a plain file beside the scan.
@@ -89,25 +91,6 @@ fn needs_unpacking(root: &Value) -> bool {
         .filter_map(|list| root.get(list)?.as_array());
     let mut uris = lists.flatten().filter_map(|item| item.get("uri")?.as_str());
     uris.any(|uri| uri.starts_with("data:") || uri.contains(['/', '%']))
-}
-
-fn container(source: &Source, root: &Value, mut blob: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let mut text = serde_json::to_vec(root).map_err(|e| source.fault("JSON", e.to_string()))?;
-    text.resize(text.len().next_multiple_of(4), b' ');
-    blob.resize(blob.len().next_multiple_of(4), 0);
-    let word = |n: usize| {
-        u32::try_from(n)
-            .map(u32::to_le_bytes)
-            .map_err(|_| source.fault("file", "passes 4 GiB"))
-    };
-    let mut out = b"glTF\x02\0\0\0".to_vec();
-    out.extend(word(28 + text.len() + blob.len())?);
-    for (kind, body) in [(b"JSON", &text), (b"BIN\0", &blob)] {
-        out.extend(word(body.len())?);
-        out.extend(kind);
-        out.extend(body);
-    }
-    Ok(out)
 }
 
 /// The bytes of a data URI, or of a file in the folder of the scan or below.

@@ -456,22 +456,7 @@ impl<'a> Packer<'a> {
             {"byteLength": self.out.len()},
             {"byteLength": self.unpacked.max(1), "extensions": {MESHOPT: {"fallback": true}}},
         ]);
-        let mut text = serde_json::to_vec(&self.root).map_err(|e| e.to_string())?;
-        text.resize(text.len().next_multiple_of(4), b' ');
-        let word = |n: usize| {
-            u32::try_from(n)
-                .map(u32::to_le_bytes)
-                .map_err(|_| "would pass 4 GiB".to_owned())
-        };
-        let mut glb = Vec::with_capacity(28 + text.len() + self.out.len());
-        glb.extend_from_slice(b"glTF\x02\0\0\0");
-        glb.extend_from_slice(&word(28 + text.len() + self.out.len())?);
-        for (kind, body) in [(b"JSON", &text), (b"BIN\0", &self.out)] {
-            glb.extend_from_slice(&word(body.len())?);
-            glb.extend_from_slice(kind);
-            glb.extend_from_slice(body);
-        }
-        Ok(glb)
+        super::glb::assemble(&self.root, self.out)
     }
 }
 

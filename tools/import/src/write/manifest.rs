@@ -32,6 +32,9 @@ pub struct Manifest {
     pub placement: Placement,
     /// Its files, finest first.
     pub level: Vec<LevelFile>,
+    /// Files of Gaussian splats (`KHR_gaussian_splatting`), finest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splats: Vec<SplatFile>,
 }
 
 /// An input.
@@ -98,8 +101,32 @@ pub struct LevelFile {
     pub rms_error_m: f32,
 }
 
+/// A file of splats.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplatFile {
+    /// Name in the folder.
+    pub file: String,
+    /// Its splats.
+    pub splats: usize,
+    /// Its length.
+    pub bytes: usize,
+    /// SHA-256.
+    pub sha256: String,
+    /// How far the centre of a splat of the finest level lies from the one that stands for it, at most.
+    pub geometric_error_m: f32,
+    /// Root of the mean square of these distances.
+    pub rms_error_m: f32,
+}
+
 impl Manifest {
-    pub(super) fn new(source: Input, report: &Report, level: Vec<LevelFile>, output: &Output) -> Self {
+    pub(super) fn new(
+        source: Input,
+        report: &Report,
+        level: Vec<LevelFile>,
+        splats: Vec<SplatFile>,
+        output: &Output,
+    ) -> Self {
         Self {
             version: 1,
             packed: output.packed,
@@ -110,6 +137,7 @@ impl Manifest {
             anchor: report.frame.clone(),
             rights: output.rights.clone(),
             level,
+            splats,
         }
     }
 

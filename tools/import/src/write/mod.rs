@@ -2,8 +2,10 @@
 //! bytes; nothing appears under its name before it is whole.
 
 mod compress;
+pub(crate) mod glb;
 mod ktx2;
 mod manifest;
+pub mod splats;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use compress::compress;
 pub use ktx2::{Content, ktx2};
-pub use manifest::{Input, LevelFile, Manifest, Rights};
+pub use manifest::{Input, LevelFile, Manifest, Rights, SplatFile};
 use sha2::{Digest, Sha256};
 use tongyou_scene::{Scene, write_glb};
 
@@ -21,7 +23,7 @@ use crate::{Error, Report, Work};
 /// How a folder is written.
 #[derive(Debug, Clone, Default)]
 pub struct Output {
-    /// Quantised (`KHR_mesh_quantization`) and packed (`EXT_meshopt_compression`). Our server does not read it yet.
+    /// Quantised (`KHR_mesh_quantization`), packed (`EXT_meshopt_compression`), textures as KTX2 (`KHR_texture_basisu`).
     pub packed: bool,
     /// Who made the scan and what may be done with it.
     pub rights: Rights,
@@ -138,7 +140,26 @@ pub fn folder(out: &Path, input: Input, scene: &Scene, report: &Report, output: 
         listed.push(listing(&entry, triangles, error_m, rms_m));
         files.push(entry);
     }
-    let manifest = Manifest::new(input, report, listed, output);
+    let mut splats = Vec::new();
+    for (number, level) in splats::levels(report.splats.clone()).iter().enumerate() {
+        let name = if number == 0 {
+            "splats.glb".to_owned()
+        } else {
+            format!("splats{number}.glb")
+        };
+        let bytes = splats::glb(&level.splats, &scene.name, output.packed)
+            .map_err(|fault| Error::Option { option: "--out", fault })?;
+        splats.push(SplatFile {
+            file: name.clone(),
+            splats: level.splats.len(),
+            bytes: bytes.len(),
+            sha256: hash(&bytes),
+            geometric_error_m: level.error_m,
+            rms_error_m: level.rms_m,
+        });
+        files.push((name, bytes));
+    }
+    let manifest = Manifest::new(input, report, listed, splats, output);
     files.push((manifest::NAME.into(), manifest.to_toml().into_bytes()));
     let mut json = serde_json::to_vec_pretty(report).map_err(|e| io(e.into()))?;
     json.push(b'\n');
