@@ -19,6 +19,9 @@ pub struct Scene {
     pub lights: Vec<Light>,
     /// Animations; each loops over its own duration as a function of tour time.
     pub animations: Vec<Animation>,
+    /// Nodes that headsets draw themselves, with all that hangs from them: indices into `nodes`, rising. In glTF a node
+    /// is one of them by `"extras": {"local": true}`.
+    pub local: Vec<usize>,
 }
 
 /// One node of the transform hierarchy.

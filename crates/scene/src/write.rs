@@ -252,7 +252,11 @@ impl Writer {
             if !mesh_there || node.light.is_some_and(|l| l >= scene.lights.len()) {
                 return Err(failed(&place, "refers to a mesh or light that is not there"));
             }
-            self.root.push(gltf_node(node));
+            let mut node_json = gltf_node(node);
+            if scene.local.contains(&index) {
+                node_json.extras = json::extras::RawValue::from_string(r#"{"local":true}"#.to_owned()).ok();
+            }
+            self.root.push(node_json);
             match node.parent {
                 None => roots.push(to_index(index)),
                 Some(parent) if parent < index => {

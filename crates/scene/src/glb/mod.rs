@@ -121,6 +121,7 @@ fn read(bytes: &[u8], file: &str, name: &str, folder: Option<&Path>, limits: &Li
         images,
         lights,
         animations,
+        local: source.local(&new_index),
     };
     source.check_world(&scene)?;
     Ok(scene)

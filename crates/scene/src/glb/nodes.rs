@@ -45,6 +45,19 @@ impl Source<'_> {
         Ok((out, new_index))
     }
 
+    /// Nodes whose extras say that headsets draw them; extras of other shapes are somebody else's.
+    pub(super) fn local(&self, new_index: &NewIndex) -> Vec<usize> {
+        let says = |node: &json::Node| {
+            let text = node.extras.as_ref().map(|e| e.get());
+            let value: Option<json::Value> = text.and_then(|t| json::deserialize::from_str(t).ok());
+            value.is_some_and(|v| v.get("local") == Some(&json::Value::Bool(true)))
+        };
+        let all = self.root.nodes.iter().zip(new_index);
+        let mut local: Vec<usize> = all.filter(|(node, _)| says(node)).filter_map(|(_, new)| *new).collect();
+        local.sort_unstable();
+        local
+    }
+
     /// The roots of the scene that the file names, of its first, or of all nodes.
     fn roots(&self) -> Result<Vec<(usize, String)>, Error> {
         let scenes = &self.root.scenes;

@@ -78,6 +78,7 @@ fn sample() -> Scene {
                 step: false,
             }],
         }],
+        local: vec![1],
     }
 }
 
