@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use tongyou_media::Size;
 use tongyou_media::encode::{self, Backend, OpenH264};
 use tongyou_protocol::depth::Cube;
-use tongyou_protocol::frame::{Codec, Header, Lane, Tag};
+use tongyou_protocol::frame::{Codec, Header, Lane, Layer, Shape, Tag};
 use tongyou_protocol::{ServerTime, SetId, cube};
 use tongyou_stream::send::EncodedFrame;
 use tracing::{error, warn};
@@ -156,6 +156,8 @@ impl Vantage {
         }
         let header = Header {
             lane: Lane::Color,
+            layer: Layer::Base,
+            shape: Shape::Panorama,
             keyframe: encoded.keyframe,
             codec: Codec::H264,
             width: u16::try_from(rendered.width)?,
@@ -211,6 +213,8 @@ impl Vantage {
         let (key_set, frames) = self.depth.as_ref().map_or((set, 0), |d| (d.key_set, d.frames));
         let header = Header {
             lane: Lane::Depth,
+            layer: Layer::Base,
+            shape: Shape::Panorama,
             keyframe,
             codec: Codec::Depth1,
             width: u16::try_from(size)?,

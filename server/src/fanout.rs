@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tongyou_protocol::datagram::{Datagram, Feedback};
 use tongyou_protocol::{ServerTime, VantageId};
-use tongyou_session::{LinkId, SessionKey, Tick};
+use tongyou_session::{ActiveVantage, LinkId, SessionKey, Tick};
 use tongyou_stream::adapt::{self, Controller, Quality};
 use tongyou_stream::send::{self, EncodedFrame, FrameId, GroupCache, Sender};
 use tongyou_transport::{Frame, Link};
@@ -57,13 +57,10 @@ impl Fanout {
 
     /// Brings subscriptions in line with what the sessions say; who is new is sent the cached group.
     pub(crate) fn sync(&mut self, now: ServerTime, ticks: &[Tick]) {
-        let wanted: BTreeMap<Key, &[LinkId]> = ticks
+        let links = |v: &ActiveVantage| v.viewers.iter().map(|v| v.link).collect::<Vec<_>>();
+        let wanted: BTreeMap<Key, Vec<LinkId>> = ticks
             .iter()
-            .flat_map(|t| {
-                t.vantages
-                    .iter()
-                    .map(|v| ((t.session, v.vantage), v.viewers.as_slice()))
-            })
+            .flat_map(|t| t.vantages.iter().map(|v| ((t.session, v.vantage), links(v))))
             .collect();
         for (key, viewers) in &wanted {
             let mut vantage = self
@@ -71,7 +68,7 @@ impl Fanout {
                 .remove(key)
                 .unwrap_or_else(|| self.new_vantage(now, key.0));
             vantage.senders.retain(|link, _| viewers.contains(link));
-            for link in *viewers {
+            for link in viewers {
                 vantage.senders.entry(*link).or_insert_with(|| {
                     let config = send::Config {
                         adapt: self.adapt.clone(),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use anyhow::Context;
-use tongyou_protocol::frame::Tag;
+use tongyou_protocol::frame::{Eyes, Tag};
 use tongyou_protocol::{ServerTime, SetId, TourTime, cube};
 use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan};
 use tongyou_scene::Scene;
@@ -349,6 +349,8 @@ impl Renderer {
                 tour_time: due.tour_time,
                 exposure: frame.exposure,
                 ambient: frame.ambient_sh,
+                still_ms: [0; 6],
+                eyes: Eyes::default(),
             },
             rendered_at: self.clock.now(),
             times,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use glam::Vec3;
 use tongyou_protocol::{ServerTime, SessionCode, TourTime, VantageId};
 use tongyou_scene::Tour;
-use tongyou_session::{ActiveVantage, SessionKey, Tick};
+use tongyou_session::{ActiveVantage, SessionKey, Tick, VantageKind};
 
 const TOUR: &str = r#"
 id = "test"
@@ -48,6 +48,7 @@ pub(crate) fn session(number: u32, tour_zero: ServerTime, vantages: &[(u16, usiz
         stop: *stop,
         cell: 0,
         point: Vec3::new(0.0, 1.6, 0.0),
+        kind: VantageKind::Panorama,
         viewers: Vec::new(),
         preparing: false,
     };

@@ -474,9 +474,7 @@ impl Headset {
         }
         let server = self.clock.server_at(now);
         let Phase::On(tour) = &mut self.phase else { return };
-        if let Some(ping) = self.clock.poll_ping(now) {
-            self.datagrams.push_back(Datagram::Ping(ping).to_bytes());
-        }
+        let ping = self.clock.poll_ping(now);
         let ready = tour.prepared.as_mut().and_then(|p| p.check_ready(&self.receiver));
         // Without a clock a change is better carried out at once than never.
         if let Some(at) = server.or_else(|| tour.prepared.as_ref().and_then(Prepared::due)) {
@@ -492,9 +490,17 @@ impl Headset {
             self.say(client_message::Body::Ready(ready));
         }
         self.watch(now);
-        if let Some(feedback) = self.receiver.poll_feedback(self.moment(now)) {
-            self.datagrams.push_back(Datagram::Feedback(feedback).to_bytes());
-        }
+        let moment = self.moment(now);
+        let feedback = match ping {
+            // One packet carries both.
+            Some(_) => self.receiver.poll_feedback_along(moment),
+            None => self.receiver.poll_feedback(moment),
+        };
+        let due = ping
+            .map(Datagram::Ping)
+            .into_iter()
+            .chain(feedback.map(Datagram::Feedback));
+        self.datagrams.extend(due.map(|datagram| datagram.to_bytes()));
     }
 
     /// Carries out the stop change whose instant has come.
@@ -551,5 +557,6 @@ const fn stream_of(epoch: u32, placement: &control::Placement) -> StreamId {
     StreamId {
         epoch: epoch as u16,
         vantage: VantageId(placement.vantage as u16),
+        layer: protocol::frame::Layer::Base,
     }
 }

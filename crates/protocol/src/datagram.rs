@@ -2,6 +2,7 @@
 //! heartbeats of a still picture. Little-endian.
 
 use crate::bytes_io::Reader;
+use crate::frame::Layer;
 use crate::{ClientTime, Error, HeadsetId, ServerTime, SetId, VantageId};
 use bytes::{BufMut, Bytes, BytesMut};
 use glam::{Quat, Vec3};
@@ -142,13 +143,15 @@ pub struct Commit {
     pub at: ServerTime,
 }
 
-/// Nothing moves in a vantage: said once a second while no frame is sent, so that a headset can tell still from dead.
+/// Nothing moves in a layer of a vantage: said once a second while no frame is sent, so that a headset can tell still from dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Still {
     /// The stop that the vantage belongs to (low 16 bits of the epoch).
     pub epoch: u16,
     /// Which vantage.
     pub vantage: VantageId,
+    /// Which layer of it.
+    pub layer: Layer,
     /// Its newest set: a headset that has an older one lacks something.
     pub set: SetId,
 }
@@ -202,6 +205,10 @@ impl Datagram {
             STILL => Self::Still(Still {
                 epoch: r.u16()?,
                 vantage: VantageId(r.u16()?),
+                layer: {
+                    let layer = r.u8()?;
+                    Layer::from_number(layer).ok_or_else(|| r.invalid("layer", layer))?
+                },
                 set: SetId(r.u32()?),
             }),
             other => return Err(r.invalid("kind", other)),
@@ -263,6 +270,7 @@ impl Datagram {
                 out.put_u8(STILL);
                 out.put_u16_le(s.epoch);
                 out.put_u16_le(s.vantage.0);
+                out.put_u8(s.layer.number());
                 out.put_u32_le(s.set.0);
             }
         }

@@ -1,4 +1,4 @@
-//! Lossless coding of depth: six faces of u16 in 32² tiles, plane prediction within a tile, then zstd.
+//! Lossless coding of depth: six faces of a panorama, or two of a stereo pair, of u16 in 32² tiles, plane prediction within a tile, then zstd.
 //!
 //! A keyframe holds every tile. Any other frame holds the tiles that differ from **its keyframe**, so each frame
 //! stands on that one keyframe alone and any frame between may be lost.
@@ -15,23 +15,25 @@ use bytes::Bytes;
 /// Samples along the side of a tile.
 pub const TILE: usize = 32;
 const TILE_SAMPLES: usize = TILE * TILE;
-const FACES: usize = 6;
 const WHAT: &str = "depth";
+/// How many faces there can be.
+const FACES: [u8; 2] = [6, 2];
 /// The largest face that is accepted.
 const MAX_FACE_SIZE: usize = 4096;
 
-/// Depth of six faces: `samples[face * size² + row * size + column]`, `round(65535 · near / z)`, 0 = sky.
+/// Depth of six faces, or of two: `samples[face * size² + row * size + column]`, `round(65535 · near / z)`, 0 = sky.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cube {
     size: usize,
+    faces: u8,
     samples: Vec<u16>,
 }
 
 impl Cube {
-    /// Six faces of `size`², `size` a multiple of [`TILE`].
+    /// Six faces of `size`², or two; `size` is a multiple of [`TILE`].
     ///
     /// # Errors
-    /// When the number of samples does not fit the size.
+    /// When the number of samples fits neither.
     pub fn new(size: usize, samples: Vec<u16>) -> Result<Self, Error> {
         if size == 0 || !size.is_multiple_of(TILE) || size > MAX_FACE_SIZE {
             return Err(Error::Invalid {
@@ -40,14 +42,19 @@ impl Cube {
                 value: size.to_string(),
             });
         }
-        if samples.len() != FACES * size * size {
-            return Err(Error::Invalid {
-                what: WHAT,
-                field: "sample count",
-                value: samples.len().to_string(),
-            });
-        }
-        Ok(Self { size, samples })
+        let fits = |faces: u8| samples.len() == usize::from(faces) * size * size;
+        let faces = FACES.into_iter().find(|f| fits(*f)).ok_or_else(|| Error::Invalid {
+            what: WHAT,
+            field: "sample count",
+            value: samples.len().to_string(),
+        })?;
+        Ok(Self { size, faces, samples })
+    }
+
+    /// How many faces: six of a panorama, two of a stereo pair.
+    #[must_use]
+    pub const fn faces(&self) -> u8 {
+        self.faces
     }
 
     /// Samples along the side of a face.
@@ -75,11 +82,11 @@ impl Cube {
     /// # Errors
     /// When the sizes differ, or zstd fails.
     pub fn encode_changes(&self, keyframe: &Self, level: i32) -> Result<Option<Bytes>, Error> {
-        if keyframe.size != self.size {
+        if !keyframe.is_like(self.size, self.faces) {
             return Err(Error::Invalid {
                 what: WHAT,
                 field: "keyframe size",
-                value: keyframe.size.to_string(),
+                value: format!("{} faces of {}", keyframe.faces, keyframe.size),
             });
         }
         let differs: Vec<bool> = (0..self.tiles()).map(|t| !self.same_tile(keyframe, t)).collect();
@@ -98,10 +105,10 @@ impl Cube {
         self.encode(|_| false, level)
     }
 
-    /// How many tiles differ from another cube; all of them when the sizes differ.
+    /// How many tiles differ from another cube; all of them when the sizes or faces differ.
     #[must_use]
     pub fn changed_tiles(&self, other: &Self) -> usize {
-        if self.size == other.size {
+        if other.is_like(self.size, self.faces) {
             (0..self.tiles()).filter(|&t| !self.same_tile(other, t)).count()
         } else {
             self.tiles()
@@ -112,7 +119,11 @@ impl Cube {
     #[must_use]
     pub const fn tiles(&self) -> usize {
         let across = self.size / TILE;
-        FACES * across * across
+        self.faces as usize * across * across
+    }
+
+    const fn is_like(&self, size: usize, faces: u8) -> bool {
+        self.size == size && self.faces == faces
     }
 
     /// Reads a frame. `keyframe` is needed where the frame does not hold every tile.
@@ -126,23 +137,24 @@ impl Cube {
         if size == 0 || size > MAX_FACE_SIZE || !size.is_multiple_of(TILE) {
             return Err(r.invalid("face size", size));
         }
-        if usize::from(faces) != FACES || 1 << log2_tile.min(15) != TILE {
+        if !FACES.contains(&faces) || 1 << log2_tile.min(15) != TILE {
             return Err(r.invalid("faces and tile", format!("{faces} and 2^{log2_tile}")));
         }
         let present = r.u32()? as usize;
-        let tiles = FACES * (size / TILE) * (size / TILE);
+        let tiles = usize::from(faces) * (size / TILE) * (size / TILE);
         let bitmap = r.take(tiles.div_ceil(8))?;
         let set = (0..tiles).filter(|t| bitmap[t / 8] >> (t % 8) & 1 == 1);
         if set.clone().count() != present {
             return Err(r.invalid("tiles present", present));
         }
         let mut cube = match keyframe {
-            Some(k) if k.size == size => k.clone(),
+            Some(k) if k.is_like(size, faces) => k.clone(),
             _ if present == tiles => Self {
                 size,
-                samples: vec![0; FACES * size * size],
+                faces,
+                samples: vec![0; usize::from(faces) * size * size],
             },
-            Some(k) => return Err(r.invalid("keyframe size", k.size)),
+            Some(k) => return Err(r.invalid("keyframe size", format!("{} faces of {}", k.faces, k.size))),
             None => return Err(r.invalid("keyframe", "missing")),
         };
         let expected = present * TILE_SAMPLES * 2;
@@ -182,7 +194,7 @@ impl Cube {
         let mut out = Vec::with_capacity(8 + bitmap.len() + packed.len());
         #[expect(clippy::cast_possible_truncation, reason = "at most MAX_FACE_SIZE")]
         out.extend((self.size as u16).to_le_bytes());
-        out.extend([6, 5]);
+        out.extend([self.faces, 5]);
         out.extend(present.to_le_bytes());
         out.extend(bitmap);
         out.extend(packed);

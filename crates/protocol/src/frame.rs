@@ -1,16 +1,19 @@
 //! One frame of a set: colour or depth, with everything needed to present it.
 
 use crate::bytes_io::Reader;
-use crate::{Error, ServerTime, SetId, TourTime, VantageId};
+use crate::{Error, ServerTime, SetId, TourTime, VantageId, foveation};
 use bytes::{BufMut, Bytes, BytesMut};
-use glam::Vec3;
+use glam::{Quat, Vec3};
+use std::fmt;
 
 /// First byte of a frame stream.
 pub const STREAM_KIND: u8 = 1;
 /// Bytes of a [`Tag`].
-pub const TAG_BYTES: usize = 148;
+pub const TAG_BYTES: usize = 196;
 /// Bytes before the payload: the stream's header and the tag.
 pub const HEADER_BYTES: usize = 38 + TAG_BYTES;
+/// More than this is no distance between eyes.
+const MAX_HALF_IPD_M: f32 = 0.5;
 
 /// Where and when a set was rendered, and in what light. Travels from the renderer to the headset.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +28,7 @@ pub struct Tag {
     pub point: Vec3,
     /// Depth is `65535 * near / z`, metres.
     pub near: f32,
-    /// Tangent of half the field of view of a face, gutter included.
+    /// Tangent of half the field of view of a face, gutter included. For [`Shape::Flat`] of half the vertical one.
     pub half_tangent: f32,
     /// The instant shown.
     pub tour_time: TourTime,
@@ -34,14 +37,107 @@ pub struct Tag {
     /// Ambient light, SH-L2: nine linear RGB radiance coefficients (Ramamoorthi and Hanrahan 2001), order
     /// Y00, Y1−1, Y10, Y11, Y2−2, Y2−1, Y20, Y21, Y22, axes as in stop-local space.
     pub ambient: [[f32; 3]; 9],
+    /// For the base of a panorama: per face, milliseconds of tour time for which its colours have been as they are in
+    /// this set; 0 = they changed with it. Else zeros. See [`Self::is_sharp_of`].
+    pub still_ms: [u32; 6],
+    /// How it looks around; the default for a panorama.
+    pub eyes: Eyes,
+}
+
+/// Which way a stereo pair or a flat camera looks, and how a stereo pair's colour is foveated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Eyes {
+    /// `world_from_eyes`, a unit quaternion; the identity for a panorama.
+    pub rotation: Quat,
+    /// The eyes are at `point ∓ half_ipd · (rotation · X)`, metres, left first; 0 but for [`Shape::Stereo`].
+    pub half_ipd: f32,
+    /// `k` of [`crate::foveation`]; 0 = none.
+    pub foveation: f32,
+}
+
+impl Default for Eyes {
+    fn default() -> Self {
+        Self {
+            rotation: Quat::IDENTITY,
+            half_ipd: 0.0,
+            foveation: 0.0,
+        }
+    }
+}
+
+/// One of the streams of a vantage, each with groups of its own. A set's id belongs to one layer alone: all layers of
+/// a session take their numbers from one counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Layer {
+    /// What is always shown: colour, with depth unless it is flat.
+    #[default]
+    Base,
+    /// What near things of the base hide: a panorama from the same point that begins behind them. Depth 65535 says that
+    /// it has nothing there.
+    Behind,
+    /// One face of the base panorama, sharper, colour alone. 0 to 5, as in [`crate::cube::FACES`].
+    Face(u8),
+}
+
+/// How many layers a vantage can have.
+pub const LAYERS: usize = 8;
+
+impl Layer {
+    /// Its number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Base => 0,
+            Self::Behind => 1,
+            Self::Face(face) => 2 + face,
+        }
+    }
+
+    /// The layer with a number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Base),
+            1 => Some(Self::Behind),
+            2..=7 => Some(Self::Face(number - 2)),
+            _ => None,
+        }
+    }
+
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).map_while(Self::from_number)
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("base"),
+            Self::Behind => f.write_str("behind"),
+            Self::Face(face) => write!(f, "face {face}"),
+        }
+    }
+}
+
+/// What a layer's picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Shape {
+    /// Cube faces around the point: all six as an atlas, or one for [`Layer::Face`].
+    #[default]
+    Panorama,
+    /// Two faces side by side, the left eye's first. Depth has two faces, not foveated.
+    Stereo,
+    /// One camera; its aspect is that of the picture.
+    Flat,
 }
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// The base atlas, six faces of colour.
+    /// The colour of a layer.
     Color,
-    /// The depth of the base atlas.
+    /// The depth of a layer.
     Depth,
 }
 
@@ -59,11 +155,15 @@ pub enum Codec {
 pub struct Header {
     /// Colour or depth.
     pub lane: Lane,
+    /// Which stream of the vantage.
+    pub layer: Layer,
+    /// What its pictures show.
+    pub shape: Shape,
     /// Colour: decodable on its own. Depth: holds every tile.
     pub keyframe: bool,
     /// How the payload is coded.
     pub codec: Codec,
-    /// Pixels across: the atlas for colour, one face for depth.
+    /// Pixels across: the whole picture for colour, one face for depth.
     pub width: u16,
     /// Pixels down, likewise.
     pub height: u16,
@@ -104,6 +204,14 @@ impl Tag {
         for v in self.ambient.as_flattened() {
             out.put_f32_le(*v);
         }
+        for ms in self.still_ms {
+            out.put_u32_le(ms);
+        }
+        for v in self.eyes.rotation.to_array() {
+            out.put_f32_le(v);
+        }
+        out.put_f32_le(self.eyes.half_ipd);
+        out.put_f32_le(self.eyes.foveation);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, Error> {
@@ -118,6 +226,28 @@ impl Tag {
         let mut ambient = [[0.0; 3]; 9];
         for v in ambient.as_flattened_mut() {
             *v = r.finite("ambient")?;
+        }
+        let mut still_ms = [0; 6];
+        for ms in &mut still_ms {
+            *ms = r.u32()?;
+        }
+        let mut xyzw = [0.0; 4];
+        for v in &mut xyzw {
+            *v = r.finite("rotation")?;
+        }
+        let eyes = Eyes {
+            rotation: Quat::from_array(xyzw),
+            half_ipd: r.finite("half_ipd")?,
+            foveation: r.finite("foveation")?,
+        };
+        if (eyes.rotation.length_squared() - 1.0).abs() > 0.01 {
+            return Err(r.invalid("rotation", format!("{xyzw:?}, not a unit quaternion")));
+        }
+        if !(0.0..=MAX_HALF_IPD_M).contains(&eyes.half_ipd) {
+            return Err(r.invalid("half_ipd", eyes.half_ipd));
+        }
+        if !(0.0..=foveation::MAX).contains(&eyes.foveation) {
+            return Err(r.invalid("foveation", eyes.foveation));
         }
         if near <= 0.0 {
             return Err(r.invalid("near", near));
@@ -135,11 +265,31 @@ impl Tag {
             tour_time,
             exposure,
             ambient,
+            still_ms,
+            eyes,
         })
+    }
+
+    /// Whether this tag's picture of a face shows what `base`, the tag of a set of the base, shows there: the same
+    /// vantage, stop change and point, and nothing of the face has changed between the two.
+    #[must_use]
+    pub fn is_sharp_of(&self, face: u8, base: &Self) -> bool {
+        let Some(still_ms) = base.still_ms.get(usize::from(face)) else {
+            return false;
+        };
+        let still_us = i64::from(*still_ms) * 1000;
+        (self.vantage, self.epoch, self.point) == (base.vantage, base.epoch, base.point)
+            && self.tour_time.0 >= base.tour_time.0.saturating_sub(still_us)
     }
 }
 
 impl Header {
+    /// Whether depth belongs to the layer's pictures: without it they are not complete.
+    #[must_use]
+    pub const fn has_depth(&self) -> bool {
+        !matches!((self.layer, self.shape), (Layer::Face(_), _) | (_, Shape::Flat))
+    }
+
     /// The bytes that go before `payload`: written once per frame, shared by every connection.
     #[must_use]
     pub fn to_bytes(&self, payload: &[u8]) -> Bytes {
@@ -162,7 +312,13 @@ impl Header {
         out.put_i64_le(self.rendered_at.0);
         out.put_u32_le(u32::try_from(payload.len()).unwrap_or(u32::MAX));
         out.put_u32_le(crc32fast::hash(payload));
-        out.put_u32_le(0);
+        out.put_u8(self.layer.number());
+        out.put_u8(match self.shape {
+            Shape::Panorama => 0,
+            Shape::Stereo => 1,
+            Shape::Flat => 2,
+        });
+        out.put_u16_le(0);
         self.tag.put(&mut out);
         out.freeze()
     }
@@ -201,7 +357,18 @@ impl Frame {
         let rendered_at = ServerTime(r.i64()?);
         let length = r.u32()?;
         let expected = r.u32()?;
-        r.u32()?;
+        let layer = r.u8()?;
+        let layer = Layer::from_number(layer).ok_or_else(|| r.invalid("layer", layer))?;
+        let shape = match r.u8()? {
+            0 => Shape::Panorama,
+            1 => Shape::Stereo,
+            2 => Shape::Flat,
+            other => return Err(r.invalid("shape", other)),
+        };
+        r.u16()?;
+        if layer != Layer::Base && shape != Shape::Panorama {
+            return Err(r.invalid("shape", format!("{shape:?} in layer {layer}")));
+        }
         let tag = Tag::read(&mut r)?;
         let rest = r.rest().len();
         if rest != length as usize {
@@ -218,6 +385,8 @@ impl Frame {
         }
         let header = Header {
             lane,
+            layer,
+            shape,
             keyframe,
             codec,
             width,
@@ -228,6 +397,12 @@ impl Frame {
             rendered_at,
             tag,
         };
+        if lane == Lane::Depth && !header.has_depth() {
+            return Err(r.invalid("lane", format!("depth, but {shape:?} {layer} has none")));
+        }
         Ok(Self { header, payload })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ pub mod control;
 pub mod cube;
 pub mod datagram;
 pub mod depth;
+pub mod foveation;
 pub mod frame;
 mod ids;
 mod time;

@@ -10,8 +10,10 @@ use tongyou_protocol::control::{self, client_message, server_message};
 use tongyou_protocol::datagram::{
     Avatars, Body, Commit, Datagram, Feedback, Joint, Ping, Pong, Pose, Still, pack_rotation, unpack_rotation,
 };
-use tongyou_protocol::frame::{Codec, Frame, Header, Lane, Tag};
-use tongyou_protocol::{ClientTime, HeadsetId, ServerTime, SessionCode, SetId, TourTime, VantageId, cube, depth};
+use tongyou_protocol::frame::{Codec, Eyes, Frame, Header, Lane, Layer, Shape, Tag};
+use tongyou_protocol::{
+    ClientTime, HeadsetId, ServerTime, SessionCode, SetId, TourTime, VantageId, cube, depth, foveation,
+};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut s, b| {
@@ -101,6 +103,7 @@ fn datagrams() -> Vec<(&'static str, Datagram, Value)> {
     let vantage_still = Still {
         epoch: 4_466,
         vantage: VantageId(513),
+        layer: Layer::Behind,
         set: SetId(70_003),
     };
     // What the wire holds, so after one trip: positions and rotations are quantised.
@@ -164,12 +167,13 @@ fn datagrams() -> Vec<(&'static str, Datagram, Value)> {
         (
             "still",
             Datagram::Still(vantage_still),
-            json!({ "epoch": 4_466, "vantage": 513, "set": 70_003 }),
+            json!({ "epoch": 4_466, "vantage": 513, "layer": 1, "set": 70_003 }),
         ),
     ]
 }
 
-fn frame() -> Frame {
+/// One frame of each shape, and of each kind of layer.
+fn frames() -> [Frame; 4] {
     let mut ambient = [[0.0; 3]; 9];
     for (i, v) in ambient.as_flattened_mut().iter_mut().enumerate() {
         *v = f32::from(u8::try_from(i).unwrap()) * 0.125 - 1.0;
@@ -184,9 +188,13 @@ fn frame() -> Frame {
         tour_time: TourTime(61_000_000),
         exposure: 1.5,
         ambient,
+        still_ms: [0, 250, u32::MAX, 61_000, 1, 40],
+        eyes: Eyes::default(),
     };
     let header = Header {
         lane: Lane::Color,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe: true,
         codec: Codec::H264,
         width: 1536,
@@ -197,10 +205,71 @@ fn frame() -> Frame {
         rendered_at: ServerTime(5_000_000_123),
         tag,
     };
-    Frame {
+    let turned = |half_ipd, foveation| Eyes {
+        rotation: Quat::from_xyzw(0.5, -0.5, 0.5, 0.5),
+        half_ipd,
+        foveation,
+    };
+    let stereo = Header {
+        lane: Lane::Depth,
+        shape: Shape::Stereo,
+        codec: Codec::Depth1,
+        width: 512,
+        height: 512,
+        tag: Tag {
+            half_tangent: 1.28,
+            still_ms: [0; 6],
+            eyes: turned(0.032, 1.5),
+            ..tag
+        },
+        ..header
+    };
+    let flat = Header {
+        shape: Shape::Flat,
+        keyframe: false,
+        index: 3,
+        width: 1280,
+        height: 720,
+        tag: Tag {
+            eyes: turned(0.0, 0.0),
+            half_tangent: 0.577,
+            ..stereo.tag
+        },
+        ..header
+    };
+    let face = Header {
+        layer: Layer::Face(4),
+        width: 1024,
+        tag: Tag {
+            still_ms: [0; 6],
+            ..tag
+        },
+        ..header
+    };
+    [header, stereo, flat, face].map(|header| Frame {
         header,
         payload: Bytes::from_static(b"\x00\x00\x00\x01\x67payload"),
-    }
+    })
+}
+
+fn frame_json(frame: &Frame) -> Value {
+    let (h, t) = (frame.header, frame.header.tag);
+    let mut bytes = h.to_bytes(&frame.payload).to_vec();
+    bytes.extend(&frame.payload);
+    json!({
+        "hex": hex(&bytes), "payload_hex": hex(&frame.payload),
+        "lane": if h.lane == Lane::Color { "color" } else { "depth" },
+        "layer": h.layer.number(),
+        "shape": match h.shape { Shape::Panorama => "panorama", Shape::Stereo => "stereo", Shape::Flat => "flat" },
+        "keyframe": h.keyframe, "codec": if h.codec == Codec::H264 { "h264" } else { "depth1" },
+        "width": h.width, "height": h.height, "group": h.group, "index": h.index, "depends_on": h.depends_on.0,
+        "rendered_at_us": h.rendered_at.0,
+        "tag": { "set": t.set.0, "vantage": t.vantage.0, "epoch": t.epoch, "point": t.point.to_array(),
+                 "near": t.near, "half_tangent": t.half_tangent, "tour_time_us": t.tour_time.0,
+                 "exposure": t.exposure, "ambient": t.ambient, "still_ms": t.still_ms,
+                 "rotation_xyzw": t.eyes.rotation.to_array(), "half_ipd": t.eyes.half_ipd,
+                 "foveation": t.eyes.foveation },
+    })
 }
 
 fn depth_cases() -> (depth::Cube, depth::Cube) {
@@ -232,10 +301,6 @@ fn golden() -> Value {
         .into_iter()
         .map(|(name, d, fields)| json!({ "name": name, "hex": hex(&d.to_bytes()), "fields": fields }))
         .collect();
-    let f = frame();
-    let (h, t) = (f.header, f.header.tag);
-    let mut bytes = h.to_bytes(&f.payload).to_vec();
-    bytes.extend(&f.payload);
     let rotations: Vec<Value> = [
         Quat::IDENTITY,
         Quat::from_xyzw(0.5, -0.5, 0.5, -0.5),
@@ -256,7 +321,11 @@ fn golden() -> Value {
                     "atlas_origin": cube::atlas_origin(u32::try_from(face).unwrap(), cube::FACE_SIZE) })
         })
         .collect();
+    let foveated: Vec<Value> = [(0.0, 0.5), (1.5, -1.0), (1.5, 0.25), (1.5, 0.75), (3.0, 0.5)]
+        .map(|(k, s)| json!({ "k": k, "s": s, "half_tangent": 1.25, "tangent": foveation::tangent(s, 1.25, k) }))
+        .into();
     let (key, moved) = depth_cases();
+    let pair = depth::Cube::new(32, key.samples()[..2 * 1024].to_vec()).unwrap();
     let hello = control::ClientMessage::from(client_message::Body::Hello(control::Hello {
         protocol_version: 1,
         code: "BCDF-GHJK".into(),
@@ -280,22 +349,44 @@ fn golden() -> Value {
         vantage: 300,
         until_us: 9_876_543_210,
     }));
+    let move_to = control::ClientMessage::from(client_message::Body::MoveTo(control::MoveTo {
+        epoch: 2,
+        x: -3.5,
+        z: 12.25,
+        heading: 0.5,
+    }));
+    let spectator = control::ClientMessage::from(client_message::Body::Hello(control::Hello {
+        protocol_version: 1,
+        code: "BCDF-GHJK".into(),
+        kind: control::ClientKind::Spectator.into(),
+        ..Default::default()
+    }));
+    let preview = control::ClientMessage::from(client_message::Body::Preview(control::Preview { stop: 2 }));
+    let previewing = control::ServerMessage::from(server_message::Body::Previewing(control::Previewing {
+        epoch: 2,
+        stop: 2,
+        vantage: 301,
+        until_us: 9_876_543_210,
+    }));
+    let roaming = control::ServerMessage::from(server_message::Body::Placement(control::Placement {
+        epoch: 2,
+        cell: 1,
+        vantage: 302,
+        seat: Some(Vec3::new(-3.5, 0.25, 12.25).into()),
+        yaw: 0.5,
+        kind: control::PlacementKind::Roaming.into(),
+    }));
     json!({
         "protocol_version": tongyou_protocol::VERSION,
         "datagrams": datagrams,
-        "frame": {
-            "hex": hex(&bytes), "payload_hex": hex(&f.payload), "lane": "color", "keyframe": h.keyframe, "codec": "h264",
-            "width": h.width, "height": h.height, "group": h.group, "index": h.index, "depends_on": h.depends_on.0,
-            "rendered_at_us": h.rendered_at.0,
-            "tag": { "set": t.set.0, "vantage": t.vantage.0, "epoch": t.epoch, "point": t.point.to_array(),
-                     "near": t.near, "half_tangent": t.half_tangent, "tour_time_us": t.tour_time.0,
-                     "exposure": t.exposure, "ambient": t.ambient },
-        },
+        "frames": frames().iter().map(frame_json).collect::<Vec<_>>(),
+        "foveation": foveated,
         "rotations": rotations,
         "cube": directions,
         "depth": {
             "size": 32, "keyframe_hex": hex(&key.encode_keyframe(3).unwrap()), "keyframe_fnv1a": fnv(key.samples()),
             "changes_hex": hex(&moved.encode_changes(&key, 3).unwrap().unwrap()), "changes_fnv1a": fnv(moved.samples()),
+            "pair_hex": hex(&pair.encode_keyframe(3).unwrap()), "pair_fnv1a": fnv(pair.samples()),
         },
         "codes": [
             { "typed": "bcdf ghjk", "shown": "BCDF-GHJK" }, { "typed": "ABCD-EFGH", "shown": null },
@@ -306,6 +397,11 @@ fn golden() -> Value {
             { "name": "commit", "hex": hex(&commit.to_bytes()) },
             { "name": "lookAhead", "hex": hex(&look_ahead.to_bytes()) },
             { "name": "ahead", "hex": hex(&ahead.to_bytes()) },
+            { "name": "moveTo", "hex": hex(&move_to.to_bytes()) },
+            { "name": "spectator", "hex": hex(&spectator.to_bytes()) },
+            { "name": "preview", "hex": hex(&preview.to_bytes()) },
+            { "name": "previewing", "hex": hex(&previewing.to_bytes()) },
+            { "name": "roaming", "hex": hex(&roaming.to_bytes()) },
         ],
     })
 }
@@ -339,17 +435,21 @@ fn the_stored_vectors_read_back() {
             );
         }
     }
-    let bytes = Bytes::from(unhex(stored["frame"]["hex"].as_str().unwrap()));
-    assert_eq!(Frame::from_bytes(&bytes).unwrap(), frame());
-    for cut in 0..bytes.len() {
-        assert!(Frame::from_bytes(&bytes.slice(..cut)).is_err(), "frame cut at {cut}");
+    let cases = stored["frames"].as_array().unwrap();
+    assert_eq!(cases.len(), frames().len());
+    for (case, frame) in cases.iter().zip(frames()) {
+        let bytes = Bytes::from(unhex(case["hex"].as_str().unwrap()));
+        assert_eq!(Frame::from_bytes(&bytes).unwrap(), frame);
+        for cut in 0..bytes.len() {
+            assert!(Frame::from_bytes(&bytes.slice(..cut)).is_err(), "frame cut at {cut}");
+        }
+        let mut damaged = bytes.to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert!(matches!(
+            Frame::from_bytes(&damaged.into()),
+            Err(tongyou_protocol::Error::Checksum { .. })
+        ));
     }
-    let mut damaged = bytes.to_vec();
-    *damaged.last_mut().unwrap() ^= 1;
-    assert!(matches!(
-        Frame::from_bytes(&damaged.into()),
-        Err(tongyou_protocol::Error::Checksum { .. })
-    ));
     for case in stored["codes"].as_array().unwrap() {
         let shown = case["typed"]
             .as_str()
@@ -363,4 +463,6 @@ fn the_stored_vectors_read_back() {
     let bytes = |name: &str| unhex(stored["depth"][name].as_str().unwrap());
     assert_eq!(depth::Cube::decode(&bytes("keyframe_hex"), None).unwrap(), key);
     assert_eq!(depth::Cube::decode(&bytes("changes_hex"), Some(&key)).unwrap(), moved);
+    let pair = depth::Cube::decode(&bytes("pair_hex"), None).unwrap();
+    assert_eq!((pair.faces(), pair.samples()), (2, &key.samples()[..2 * 1024]));
 }

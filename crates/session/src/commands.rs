@@ -36,6 +36,7 @@ impl Session {
                 Ok(())
             }
             Body::MoveToCell(to) => self.move_to_cell(ctx, who, to).map_err(not_allowed),
+            Body::MoveTo(_) | Body::Preview(_) => Err(not_allowed("this server can not do that yet".to_owned())),
             Body::LookAhead(to) => self.look_ahead(ctx, who, to).map_err(not_allowed),
             Body::Guide(command) => self.guide(ctx, who, &command).map_err(not_allowed),
             Body::Skew(report) => {

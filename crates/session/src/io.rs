@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use glam::Vec3;
+use glam::{Quat, Vec3};
 use tongyou_protocol::control::{ServerMessage, SkewReport};
 use tongyou_protocol::datagram::Feedback;
 use tongyou_protocol::{HeadsetId, ServerTime, SessionCode, TourTime, VantageId};
@@ -152,14 +152,51 @@ pub struct ActiveVantage {
     pub epoch: u32,
     /// Index of the stop in the tour.
     pub stop: usize,
-    /// Index of the cell in the stop.
+    /// Index of the cell in the stop; for one that is not a cell's the nearest.
     pub cell: usize,
-    /// The rendered point, stop-local metres.
+    /// The rendered point, stop-local metres: of a panorama and of a flat camera. A stereo pair lies around it.
     pub point: Vec3,
+    /// What is rendered from there.
+    pub kind: VantageKind,
     /// Who is to be sent its frames.
-    pub viewers: Vec<LinkId>,
+    pub viewers: Vec<Viewer>,
     /// Belongs to a stop change that has not happened yet.
     pub preparing: bool,
+}
+
+/// What a vantage shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum VantageKind {
+    /// All around a point, shared by everyone who stands there.
+    Panorama,
+    /// Two eyes of one who stands alone. Its point follows the head.
+    Stereo {
+        /// `world_from_eyes`, where the head is expected to be looking when the picture is shown.
+        rotation: Quat,
+        /// Half the distance between the eyes, metres.
+        half_ipd: f32,
+    },
+    /// One camera, shared.
+    Flat {
+        /// `world_from_camera`; the camera looks along −Z.
+        rotation: Quat,
+        /// Vertical field of view, radians.
+        vertical_fov_rad: f32,
+        /// Pixels across.
+        width: u16,
+        /// Pixels down.
+        height: u16,
+    },
+}
+
+/// Who looks through a vantage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Viewer {
+    /// Where its frames go.
+    pub link: LinkId,
+    /// Where the wearer looks, a unit vector in stop-local space, from the newest pose; `None` while none is known, for
+    /// who only fetches ahead, and for spectators.
+    pub gaze: Option<Vec3>,
 }
 
 /// A session in a list.

@@ -46,5 +46,8 @@ mod tick;
 mod wire;
 
 pub use config::Config;
-pub use io::{ActiveVantage, CloseCode, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick};
+pub use io::{
+    ActiveVantage, CloseCode, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick,
+    VantageKind, Viewer,
+};
 pub use registry::Registry;

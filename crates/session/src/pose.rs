@@ -68,6 +68,12 @@ impl Track {
         self.seq = None;
     }
 
+    /// Where the person looks, a unit vector, as far as it is known.
+    pub(crate) fn gaze(&self) -> Option<Vec3> {
+        let last = self.last.as_ref()?;
+        Some(last.body.head.rotation * Vec3::NEG_Z)
+    }
+
     /// Takes a pose whose epoch is right. `eye` is the wearer's seat at eye height, relative to the pose origin.
     /// `Ok(false)` when it is older than one that was taken.
     pub(crate) fn take(&mut self, now: ServerTime, who: HeadsetId, eye: Vec3, pose: &Pose) -> Result<bool, Offence> {

@@ -190,6 +190,7 @@ impl Stand {
             vantage: self.vantages.get(&place.cell)?.0.into(),
             seat: Some(place.seat.into()),
             yaw: place.yaw,
+            kind: 0,
         })
     }
 

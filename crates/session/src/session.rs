@@ -461,6 +461,7 @@ impl Session {
             placement: self.stand.placement(headset),
             roster: Some(self.roster()),
             capacity: self.capacity.into(),
+            kind: 0,
         };
         ctx.out.send(person.link, Body::Welcome(welcome));
         if let Some(change) = &self.change {
@@ -482,10 +483,12 @@ impl Session {
             simulated: p.simulated,
             cell: self.stand.place(*id).map_or(0, |place| index(place.cell)),
             skew_us: p.skew_us,
+            roaming: false,
         };
         control::Roster {
             people: self.people.iter().map(person).collect(),
             lease: self.lease.epoch,
+            spectators: 0,
         }
     }
 }

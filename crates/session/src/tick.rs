@@ -7,7 +7,7 @@ use tongyou_scene::EYE_HEIGHT_M;
 use crate::relay::Subject;
 use crate::seating::Stand;
 use crate::session::{Context, Person, Session};
-use crate::{ActiveVantage, Tick};
+use crate::{ActiveVantage, Tick, VantageKind, Viewer};
 
 impl Session {
     pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) -> Tick {
@@ -31,16 +31,17 @@ impl Session {
 
     fn vantages_of(&self, stand: &Stand, preparing: bool) -> Vec<ActiveVantage> {
         let hall = &self.halls[stand.stop];
-        let looks_at = |cell, id, person: &Person| {
+        let viewer = |cell, id, person: &Person| {
+            let stands = stand.place(id).is_some_and(|p| p.cell == cell);
             let ahead = person.ahead.filter(|_| !preparing);
-            stand.place(id).is_some_and(|p| p.cell == cell) || ahead.is_some_and(|a| a.cell == cell)
+            (stands || ahead.is_some_and(|a| a.cell == cell)).then(|| Viewer {
+                link: person.link,
+                gaze: person.track.gaze().filter(|_| stands && !preparing),
+            })
         };
         let viewers = |cell| {
-            self.people
-                .iter()
-                .filter(|(id, person)| looks_at(cell, **id, person))
-                .map(|(_, p)| p.link)
-                .collect()
+            let people = self.people.iter();
+            people.filter_map(|(id, person)| viewer(cell, *id, person)).collect()
         };
         stand
             .vantages()
@@ -50,6 +51,7 @@ impl Session {
                 stop: stand.stop,
                 cell,
                 point: hall.cells[cell].point,
+                kind: VantageKind::Panorama,
                 viewers: viewers(cell),
                 preparing,
             })
@@ -70,7 +72,7 @@ impl Session {
                     link: person.link,
                     leads: self.lease.holder == Some(*id),
                     eye: head.map_or_else(|| seat() + Vec3::Y * EYE_HEIGHT_M, |h| h.position),
-                    gaze: head.map(|h| h.rotation * Vec3::NEG_Z),
+                    gaze: person.track.gaze(),
                     last,
                 }
             })

@@ -37,6 +37,7 @@ fn stop(stop: &Stop) -> control::Stop {
         cells: stop.cells.iter().map(cell).collect(),
         look_at: Some(stop.look_at().into()),
         pose_origin: Some(pose_origin(stop).into()),
+        local_models: Vec::new(),
     }
 }
 

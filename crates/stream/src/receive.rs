@@ -1,7 +1,8 @@
 //! Puts frames together into complete sets.
 //!
-//! A set is complete when its colour has been decoded and its depth is here. Colour frames of one stream (a vantage
-//! in an epoch) are handed out in decoding order; what can not be decoded any more is skipped to the next group.
+//! A set is complete when its colour has been decoded and its depth is here, if it has any. Colour frames of one
+//! stream (a layer of a vantage in an epoch) are handed out in decoding order; what can not be decoded any more is
+//! skipped to the next group.
 //!
 //! ```text
 //! on a frame:    receiver.on_frame(now, frame)
@@ -17,14 +18,21 @@ mod stream;
 
 use bytes::Bytes;
 use protocol::datagram::Feedback;
-use protocol::frame::{Frame, Header, Lane};
+use protocol::frame::{Frame, Header, Lane, Layer};
 use protocol::{ClientTime, ServerTime, SetId, VantageId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use stream::Stream;
 use tongyou_protocol as protocol;
 
+/// Between two reports while something is wrong, and at least.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(250);
+/// Between two reports while all is well.
+const CALM_INTERVAL: Duration = Duration::from_millis(500);
+/// More frames than this waiting for the decoder are worth a report.
+const DECODE_QUEUE: usize = 2;
+/// So is a set that took so much longer than those of the report before.
+const DELAY_GREW: Duration = Duration::from_millis(50);
 
 /// The present, on the headset's clock and on the server's where that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +43,15 @@ pub struct Now {
     pub server: Option<ServerTime>,
 }
 
-/// Frames that are decoded one after the other: a vantage within an epoch.
+/// Frames that are decoded one after the other: a layer of a vantage within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     /// Low 16 bits of the epoch.
     pub epoch: u16,
     /// Which vantage.
     pub vantage: VantageId,
+    /// Which layer of it.
+    pub layer: Layer,
 }
 
 impl StreamId {
@@ -51,6 +61,16 @@ impl StreamId {
         Self {
             epoch: header.tag.epoch,
             vantage: header.tag.vantage,
+            layer: header.layer,
+        }
+    }
+
+    /// The base layer of the same vantage.
+    #[must_use]
+    pub const fn base(self) -> Self {
+        Self {
+            layer: Layer::Base,
+            ..self
         }
     }
 }
@@ -58,8 +78,11 @@ impl StreamId {
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Streams at once; the one that was silent for longest gives way.
+    /// Streams at once: base, behind and two faces, as much of a cell that is fetched ahead, and a preview. Of those
+    /// with the least important layer the one that was silent for longest gives way.
     pub streams: usize,
+    /// Bytes of frames that wait in all streams together; streams give way likewise.
+    pub total_bytes: usize,
     /// Bytes of frames that wait in one stream, colour and depth each.
     pub bytes: usize,
     /// Colour frames that wait in one stream.
@@ -73,7 +96,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            streams: 4,
+            streams: 10,
+            total_bytes: 64 << 20,
             bytes: 16 << 20,
             frames: 128,
             pictures: 8,
@@ -103,8 +127,8 @@ pub struct Complete {
     pub stream: StreamId,
     /// What the colour frame said.
     pub color: Header,
-    /// The depth frame of the picture.
-    pub depth: Frame,
+    /// The depth frame of the picture; `None` for a layer without depth.
+    pub depth: Option<Frame>,
     /// The depth keyframe that `depth` builds upon, unless it is one itself.
     pub depth_keyframe: Option<Frame>,
     /// From the end of rendering to now, where the server's time is known.
@@ -146,6 +170,8 @@ struct Report {
     counters: Counters,
     last_set: SetId,
     delay: Duration,
+    /// Likewise of the report before.
+    delay_before: Duration,
 }
 
 impl Receiver {
@@ -175,6 +201,10 @@ impl Receiver {
         self.counters.frames += 1;
         self.counters.bytes += frame.payload.len() as u64;
         let (limits, mut counters) = (self.limits, self.counters);
+        if !self.make_room(id, frame.payload.len()) {
+            self.counters.expired += 1;
+            return;
+        }
         let stream = self.stream(now, id);
         match frame.header.lane {
             Lane::Color => stream.push_color(now.client, frame, &limits, &mut counters),
@@ -188,7 +218,7 @@ impl Receiver {
     /// these in a row, with nothing of it at the decoder, counts as missed: the report then says so, and the server
     /// sends its group again.
     pub fn on_still(&mut self, now: Now, id: StreamId, newest: SetId) {
-        if self.stream(now, id).still(now.client, newest) {
+        if self.make_room(id, 0) && self.stream(now, id).still(now.client, newest) {
             self.counters.missed += 1;
         }
     }
@@ -250,36 +280,54 @@ impl Receiver {
         }
     }
 
-    /// A report for the server when one is due: every 250 ms from the first frame on.
+    /// A report for the server when one is due: every 500 ms from the first frame on, every 250 ms while something is
+    /// missed, waits for the decoder or takes longer than before.
     pub fn poll_feedback(&mut self, now: Now) -> Option<Feedback> {
-        let report = self.report?;
-        let interval = now.client.saturating_since(report.since);
-        if interval < FEEDBACK_INTERVAL {
-            return None;
-        }
-        let (was, is) = (report.counters, self.counters);
-        self.report = Some(Report {
-            since: now.client,
-            counters: is,
-            delay: Duration::ZERO,
-            ..report
-        });
-        let waiting: usize = self.decoding.len() + self.streams.values().map(Stream::ready).sum::<usize>();
-        Some(Feedback {
-            last_set: report.last_set,
-            interval_ms: saturate(interval.as_millis()),
-            complete: saturate((is.complete - was.complete).into()),
-            missed: saturate((is.missed - was.missed).into()),
-            decode_queue: u8::try_from(waiting).unwrap_or(u8::MAX),
-            delay_ms: saturate(report.delay.as_millis()),
-            bytes: u32::try_from(is.bytes - was.bytes).unwrap_or(u32::MAX),
-        })
+        self.next_feedback().filter(|due| now.client >= *due)?;
+        self.feedback(now)
+    }
+
+    /// A report that leaves together with something else, so that the two are one packet: half as old is old enough.
+    pub fn poll_feedback_along(&mut self, now: Now) -> Option<Feedback> {
+        let since = self.report?.since;
+        (now.client >= since + FEEDBACK_INTERVAL).then(|| self.feedback(now))?
     }
 
     /// When [`Self::poll_feedback`] has something.
     #[must_use]
     pub fn next_feedback(&self) -> Option<ClientTime> {
-        self.report.map(|r| r.since + FEEDBACK_INTERVAL)
+        let report = self.report?;
+        let missed = self.counters.missed > report.counters.missed;
+        let late = report.delay > report.delay_before + DELAY_GREW;
+        let wrong = missed || late || self.waiting() > DECODE_QUEUE;
+        Some(report.since + if wrong { FEEDBACK_INTERVAL } else { CALM_INTERVAL })
+    }
+
+    fn feedback(&mut self, now: Now) -> Option<Feedback> {
+        let report = self.report?;
+        let interval = now.client.saturating_since(report.since);
+        let (was, is) = (report.counters, self.counters);
+        self.report = Some(Report {
+            since: now.client,
+            counters: is,
+            delay: Duration::ZERO,
+            delay_before: report.delay,
+            ..report
+        });
+        Some(Feedback {
+            last_set: report.last_set,
+            interval_ms: saturate(interval.as_millis()),
+            complete: saturate((is.complete - was.complete).into()),
+            missed: saturate((is.missed - was.missed).into()),
+            decode_queue: u8::try_from(self.waiting()).unwrap_or(u8::MAX),
+            delay_ms: saturate(report.delay.as_millis()),
+            bytes: u32::try_from(is.bytes - was.bytes).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Frames at the decoder, or ready for it.
+    fn waiting(&self) -> usize {
+        self.decoding.len() + self.streams.values().map(Stream::ready).sum::<usize>()
     }
 
     /// Counts since the start.
@@ -327,20 +375,30 @@ impl Receiver {
     /// The stream of which something has been heard, and with the first one the reports begin.
     fn stream(&mut self, now: Now, id: StreamId) -> &mut Stream {
         self.report(now);
-        if !self.streams.contains_key(&id) {
-            self.make_room();
-        }
         let stream = self.streams.entry(id).or_default();
         stream.heard = now.client;
         stream
     }
 
-    fn make_room(&mut self) {
-        while self.streams.len() >= self.limits.streams.max(1) {
-            let Some(oldest) = self.streams.iter().min_by_key(|(_, s)| s.heard).map(|(id, _)| *id) else {
-                return;
+    /// Makes room for so many bytes of a stream; `false` when only more important layers are left to give way.
+    fn make_room(&mut self, newcomer: StreamId, bytes: usize) -> bool {
+        loop {
+            let is_new = !self.streams.contains_key(&newcomer);
+            let too_many = is_new && self.streams.len() >= self.limits.streams.max(1);
+            // A stream alone has bounds of its own.
+            let others = self.streams.len() > usize::from(!is_new);
+            if !too_many && !(others && self.bytes_held() + bytes > self.limits.total_bytes) {
+                return true;
+            }
+            let others = self.streams.iter().filter(|(id, _)| **id != newcomer);
+            let least = others.max_by_key(|(id, s)| (rank(id.layer), std::cmp::Reverse(s.heard)));
+            let Some(least) = least
+                .map(|(id, _)| *id)
+                .filter(|id| rank(id.layer) >= rank(newcomer.layer))
+            else {
+                return false;
             };
-            self.retain(|id| id != oldest);
+            self.retain(|id| id != least);
         }
     }
 
@@ -355,6 +413,7 @@ impl Receiver {
             counters,
             last_set: SetId(0),
             delay: Duration::ZERO,
+            delay_before: Duration::ZERO,
         })
     }
 
@@ -385,6 +444,15 @@ impl Receiver {
             report.delay = report.delay.max(set.age.unwrap_or_default());
             self.events.push_back(Event::Complete(Box::new(set)));
         }
+    }
+}
+
+/// How dispensable a layer is.
+const fn rank(layer: Layer) -> u8 {
+    match layer {
+        Layer::Base => 0,
+        Layer::Behind => 1,
+        Layer::Face(_) => 2,
     }
 }
 

@@ -1,6 +1,6 @@
-//! What each subscriber is sent next, from one cached group per vantage.
+//! What each subscriber is sent next, from one cached group per layer of a vantage.
 //!
-//! Per vantage: one [`GroupCache`]; push every encoded frame. Per vantage and subscriber: one [`Sender`].
+//! Per layer: one [`GroupCache`]; push every encoded frame. Per layer and subscriber: one [`Sender`].
 //!
 //! ```
 //! # use tongyou_stream::send::{Config, GroupCache, Sender};
@@ -31,7 +31,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tongyou_protocol::ServerTime;
 use tongyou_protocol::datagram::Feedback;
-use tongyou_protocol::frame::{Header, Lane};
+use tongyou_protocol::frame::{Header, Lane, Layer};
 
 /// Depth that was lost is not sent again sooner.
 const DEPTH_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -360,7 +360,7 @@ impl Sender {
         {
             *sent = true;
             let frame = Arc::clone(frame);
-            return Some(self.send(now, frame, 3, self.config.depth_keyframe_expiry));
+            return Some(self.send(now, frame, self.config.depth_keyframe_expiry));
         }
         self.drop_late(now);
         if !self.may_send() {
@@ -379,14 +379,14 @@ impl Sender {
         {
             let frame = Arc::clone(frame);
             self.depth_newest = Some((Arc::clone(&frame), true));
-            return Some(self.send(now, frame, 2, self.config.depth_expiry));
+            return Some(self.send(now, frame, self.config.depth_expiry));
         }
         let Queued { frame, catch_up, .. } = self.queue.pop_front()?;
         let header = &frame.header;
-        let (class, expiry) = match header.lane {
-            Lane::Depth => (2, self.config.depth_expiry),
-            Lane::Color if header.keyframe => (1, self.keyframe_expiry),
-            Lane::Color => (1, self.config.color_expiry),
+        let expiry = match header.lane {
+            Lane::Depth => self.config.depth_expiry,
+            Lane::Color if header.keyframe => self.keyframe_expiry,
+            Lane::Color => self.config.color_expiry,
         };
         if let Some((newest, sent)) = &mut self.depth_newest
             && newest.header.tag.set == header.tag.set
@@ -399,7 +399,7 @@ impl Sender {
         } else {
             expiry
         };
-        Some(self.send(now, frame, class, expiry))
+        Some(self.send(now, frame, expiry))
     }
 
     /// Whether the subscriber has no decodable group and none has started for a while, as in a still scene, or lacks
@@ -431,13 +431,14 @@ impl Sender {
         self.stats
     }
 
-    fn send(&mut self, now: ServerTime, frame: Arc<EncodedFrame>, class: i32, expires_in: Duration) -> Send {
+    fn send(&mut self, now: ServerTime, frame: Arc<EncodedFrame>, expires_in: Duration) -> Send {
         let id = self.next_id;
         self.next_id += 1;
         self.busy_at = Some(now);
         self.stats.sent += 1;
         self.stats.sent_bytes += frame.wire_bytes() as u64;
         let chunks = frame.chunks.clone();
+        let class = class(&frame.header);
         self.in_flight.insert(id, Flying { frame, at: now });
         // Within a class, what was sent first goes first.
         let place = i32::try_from(id & 0x00ff_ffff).unwrap_or_default();
@@ -544,6 +545,21 @@ impl Sender {
     fn drop_queued_color(&mut self) {
         self.stats.dropped += self.queue.len() as u64;
         self.queue.clear();
+    }
+}
+
+/// Which frames of a connection go first: the base, then what is behind it, then sharp faces; within a layer depth
+/// before colour, and its keyframe before all.
+const fn class(header: &Header) -> i32 {
+    let within = match (header.lane, header.keyframe) {
+        (Lane::Depth, true) => 2,
+        (Lane::Depth, false) => 1,
+        (Lane::Color, _) => 0,
+    };
+    match header.layer {
+        Layer::Base => 7 + within,
+        Layer::Behind => 4 + within,
+        Layer::Face(_) => 1 + within,
     }
 }
 

@@ -1,9 +1,9 @@
 use bytes::Bytes;
 use glam::Vec3;
 use tongyou_protocol::datagram::Still;
-use tongyou_protocol::frame::{Codec, Header, Lane, Tag};
+use tongyou_protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
 use tongyou_protocol::{SetId, TourTime};
-use tongyou_session::ActiveVantage;
+use tongyou_session::{ActiveVantage, Viewer};
 use tongyou_transport::{Config, Event, Events, impair::Impairment, simulated};
 
 use super::*;
@@ -14,6 +14,8 @@ const KEY: Key = (SessionKey(1), VantageId(7));
 fn frame(lane: Lane, set: u32) -> Arc<EncodedFrame> {
     let header = Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe: true,
         codec: if lane == Lane::Color {
             Codec::H264
@@ -36,6 +38,8 @@ fn frame(lane: Lane, set: u32) -> Arc<EncodedFrame> {
             tour_time: TourTime(0),
             exposure: 1.0,
             ambient: [[0.0; 3]; 9],
+            still_ms: [0; 6],
+            eyes: Eyes::default(),
         },
     };
     Arc::new(EncodedFrame::new(header, Bytes::from_static(b"pixels")))
@@ -73,7 +77,12 @@ async fn a_vantage_in_which_nothing_moves_says_so_once_a_second() {
     let mut tick = session(1, ServerTime(0), &[(7, 0)]);
     tick.vantages = vec![ActiveVantage {
         epoch: 3,
-        viewers: vec![LinkId(1), LinkId(2)],
+        viewers: [1, 2]
+            .map(|l| Viewer {
+                link: LinkId(l),
+                gaze: None,
+            })
+            .into(),
         ..tick.vantages.remove(0)
     }];
     let at = |ms: i64| ServerTime(ms * 1000);
@@ -89,6 +98,7 @@ async fn a_vantage_in_which_nothing_moves_says_so_once_a_second() {
     let still = |set| Still {
         epoch: 3,
         vantage: KEY.1,
+        layer: Layer::Base,
         set: SetId(set),
     };
     for ms in 3000..6000 {

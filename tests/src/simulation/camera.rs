@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tongyou_protocol::datagram::Feedback;
-use tongyou_protocol::frame::{Codec, Header, Lane, Tag};
+use tongyou_protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
 use tongyou_protocol::{ServerTime, SetId, TourTime};
 use tongyou_session::{ActiveVantage, LinkId, Tick};
 use tongyou_stream::send::{Config, EncodedFrame, FrameId, GroupCache, Sender};
@@ -61,8 +61,8 @@ impl Cameras {
                 depth_set: None,
             });
             vantage.active = (*active).clone();
-            vantage.senders.retain(|link, _| active.viewers.contains(link));
-            for link in &active.viewers {
+            vantage.senders.retain(|link, _| active.viewers.iter().any(|v| v.link == *link));
+            for link in active.viewers.iter().map(|v| &v.link) {
                 vantage.senders.entry(*link).or_insert_with(|| {
                     let mut sender = Sender::new(Config::default());
                     if let Some(old) = self.vantages.values().find_map(|v| v.senders.get(link)) {
@@ -162,9 +162,13 @@ impl Vantage {
             tour_time: TourTime::at(now, tour_zero),
             exposure: 1.0,
             ambient: [[0.0; 3]; 9],
+            still_ms: [0; 6],
+            eyes: Eyes::default(),
         };
         let header = |lane, keyframe, group, index, depends_on| Header {
             lane,
+            layer: Layer::Base,
+            shape: Shape::Panorama,
             keyframe,
             codec: if lane == Lane::Color {
                 Codec::H264

@@ -7,7 +7,7 @@ use tongyou_media::Size;
 use tongyou_media::decode::{self, Decoder};
 use tongyou_media::encode::{self, Backend};
 use tongyou_protocol::depth::Cube;
-use tongyou_protocol::frame::Tag;
+use tongyou_protocol::frame::{Eyes, Tag};
 use tongyou_protocol::{SetId, TourTime, VantageId, cube};
 use tongyou_render::{Frame, VantageKind};
 
@@ -119,5 +119,7 @@ pub(super) fn tag(frame: &Frame) -> Tag {
         tour_time: frame.time,
         exposure: frame.exposure,
         ambient: frame.ambient_sh,
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     }
 }

@@ -210,7 +210,7 @@ impl Data {
         if id <= self.newest {
             self.problem(format!("set {id} after set {}", self.newest));
         }
-        let depth = set.depth.header.tag;
+        let depth = set.depth.as_ref().map_or(set.color.tag, |d| d.header.tag);
         if depth.set > set.color.tag.set || depth.point != set.color.tag.point {
             self.problem(format!("set {id} has depth of set {} at {}", depth.set, depth.point));
         }

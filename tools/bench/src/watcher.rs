@@ -201,7 +201,8 @@ impl Watcher {
     fn complete(&mut self, set: &Complete) -> Result<()> {
         let id = set.color.tag.set;
         let keyframe = set.depth_keyframe.as_ref().map(|f| self.cube(f, None)).transpose()?;
-        self.cube(&set.depth, keyframe.as_deref())?;
+        let depth = set.depth.as_ref().with_context(|| format!("set {id} has no depth"))?;
+        self.cube(depth, keyframe.as_deref())?;
         let picture = self
             .pictures
             .remove(&id)

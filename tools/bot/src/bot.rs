@@ -146,7 +146,9 @@ impl Bot {
 
     /// What in the tags contradicts the tour, the placement or the clock.
     fn check(&mut self, at: Moment, set: &Complete, headset: &Headset) -> Option<String> {
-        let (color, depth) = (set.color.tag, set.depth.header.tag);
+        let color = set.color.tag;
+        // A layer without depth has nothing that could contradict it.
+        let depth = set.depth.as_ref().map_or(color, |d| d.header.tag);
         if let Some(newest) = self.newest.insert(set.stream, color.set)
             && newest >= color.set
         {

@@ -87,6 +87,7 @@ mod tests {
         Roster {
             people: vec![person(1, me), person(2, other)],
             lease: 6,
+            spectators: 0,
         }
     }
 

@@ -46,6 +46,7 @@ impl Config {
             client: self.client.clone(),
             language: self.language.clone(),
             simulated: self.simulated,
+            kind: 0,
         }
     }
 }

@@ -152,6 +152,7 @@ impl Headset {
         let id = StreamId {
             epoch: still.epoch,
             vantage: still.vantage,
+            layer: still.layer,
         };
         if self.on().is_some_and(|tour| tour.wanted_streams()(id)) {
             self.receiver.on_still(self.moment(now), id, still.set);
@@ -170,5 +171,6 @@ const fn kind(body: &server_message::Body) -> &'static str {
         server_message::Body::Ended(_) => "Ended",
         server_message::Body::Notice(_) => "Notice",
         server_message::Body::Ahead(_) => "Ahead",
+        server_message::Body::Previewing(_) => "Previewing",
     }
 }

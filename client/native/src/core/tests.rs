@@ -9,7 +9,7 @@ use super::*;
 use glam::{Quat, Vec3};
 use protocol::control::{Cell, Commit, Person, Placement, Prepare, Role, Roster, Stop, Welcome, server_message};
 use protocol::datagram::Pong;
-use protocol::frame::{Codec, Header, Lane, Tag};
+use protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
 
 /// Server time is client time plus this.
 const OFFSET_US: i64 = 3_000_000;
@@ -26,6 +26,7 @@ fn placement(epoch: u32, cell: u32, vantage: u32) -> Placement {
         vantage,
         seat: Some(seat),
         yaw: std::f32::consts::FRAC_PI_2,
+        kind: 0,
     }
 }
 
@@ -74,6 +75,7 @@ fn welcome() -> server_message::Body {
         roster: Some(Roster {
             people: vec![person(7, Role::Tourist), person(8, Role::Guide)],
             lease: 3,
+            spectators: 0,
         }),
         capacity: 20,
         ..Welcome::default()
@@ -143,10 +145,14 @@ fn set_arrives(headset: &mut Headset, now: ClientTime, set: u32, epoch: u16, van
         tour_time: TourTime(0),
         exposure: 1.0,
         ambient: [[0.0; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     };
     for (lane, codec) in [(Lane::Color, Codec::H264), (Lane::Depth, Codec::Depth1)] {
         let header = Header {
             lane,
+            layer: Layer::Base,
+            shape: Shape::Panorama,
             keyframe: true,
             codec,
             width: 16,
@@ -201,7 +207,8 @@ fn joins_and_knows_where_it_is() {
         headset.shown(),
         Some(StreamId {
             epoch: 1,
-            vantage: VantageId(4)
+            vantage: VantageId(4),
+            layer: Layer::Base,
         })
     );
 }
@@ -422,6 +429,7 @@ fn others_are_seen_at_their_stop_only_and_leave_with_the_roster() {
     let roster = Roster {
         people: vec![person(7, Role::Guide)],
         lease: 4,
+        spectators: 0,
     };
     send(&mut headset, ms(4_200), server_message::Body::Roster(roster));
     assert!(headset.avatars(ms(4_300)).is_empty());

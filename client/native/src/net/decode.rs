@@ -195,13 +195,17 @@ impl Worker {
             .as_ref()
             .map(|f| self.cube(f, None))
             .transpose()?;
-        let depth = self.cube(&complete.depth, keyframe.as_deref())?;
+        let depth_frame = complete
+            .depth
+            .as_ref()
+            .ok_or_else(|| format!("set {set}: it has no depth"))?;
+        let depth = self.cube(depth_frame, keyframe.as_deref())?;
         Ok(Picture {
             stream: complete.stream,
             header,
             color,
             depth,
-            depth_header: complete.depth.header,
+            depth_header: depth_frame.header,
         })
     }
 

@@ -3,7 +3,7 @@ use super::*;
 use bytes::Bytes;
 use protocol::control::{self, ClientMessage, ServerMessage, client_message, server_message};
 use protocol::depth::Cube;
-use protocol::frame::{Codec, Frame, Header, Lane, Tag};
+use protocol::frame::{Codec, Eyes, Frame, Header, Lane, Layer, Shape, Tag};
 use protocol::{ServerTime, SetId, TourTime, VantageId};
 use std::sync::Mutex;
 use tongyou_media::Size;
@@ -23,9 +23,13 @@ fn frame(lane: Lane, set: u32, keyframe: bool, payload: Bytes) -> Frame {
         tour_time: TourTime(0),
         exposure: 1.0,
         ambient: [[0.0; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     };
     let header = Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe,
         codec: if lane == Lane::Color {
             Codec::H264
@@ -79,7 +83,7 @@ async fn colour_and_depth_are_decoded_and_damage_is_said() {
         decoding.complete(&Complete {
             stream,
             color: picture.header,
-            depth,
+            depth: Some(depth),
             depth_keyframe,
             age: None,
         });

@@ -168,6 +168,7 @@ mod tests {
             stream: StreamId {
                 epoch: 1,
                 vantage: VantageId(1),
+                layer: tongyou_protocol::frame::Layer::Base,
             },
             since,
             fade,

@@ -13,7 +13,7 @@ use glam::Vec3;
 use tongyou_client::present::{Adapter, Eye, Image, Offscreen};
 use tongyou_protocol::cube::{FACE_SIZE, FACES, HALF_TANGENT, atlas_origin};
 use tongyou_protocol::depth::Cube;
-use tongyou_protocol::frame::Tag;
+use tongyou_protocol::frame::{Eyes, Tag};
 use tongyou_protocol::{SetId, TourTime, VantageId};
 
 pub(crate) const NEAR: f32 = 0.1;
@@ -82,6 +82,8 @@ pub(crate) fn tag() -> Tag {
         tour_time: TourTime(0),
         exposure: 1.0,
         ambient: [[0.5; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     }
 }
 

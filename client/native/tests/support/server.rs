@@ -14,7 +14,7 @@ use tongyou_protocol::control::{
 };
 use tongyou_protocol::cube::FACE_SIZE;
 use tongyou_protocol::datagram::{Datagram, Pong};
-use tongyou_protocol::frame::{Codec, Header, Lane};
+use tongyou_protocol::frame::{Codec, Header, Lane, Layer, Shape};
 use tongyou_transport::{Config, Event, Events, Frame, Link, Listener, TlsIdentity};
 
 use crate::support::{POINT, layer};
@@ -76,6 +76,8 @@ fn frames() -> [Bytes; 2] {
     let color = OpenH264::new(config).unwrap().encode(&nv12, 0).unwrap().data;
     let header = |lane, codec, width: u32, height: u32| Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe: true,
         codec,
         width: width as u16,
@@ -180,6 +182,7 @@ fn welcome() -> Welcome {
             vantage: 1,
             seat: Some(vec3(POINT - glam::Vec3::Y * 1.6)),
             yaw: 0.0,
+            kind: 0,
         }),
         roster: Some(Roster {
             people: vec![Person {

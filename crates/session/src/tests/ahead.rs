@@ -1,6 +1,7 @@
 //! Looking ahead: the picture of the next cell comes before its wearer does.
 
 use super::*;
+use crate::Viewer;
 use client_message::Body as Say;
 use std::collections::BTreeSet;
 use tongyou_protocol::control::{Ahead, LookAhead, MoveToCell};
@@ -27,7 +28,7 @@ fn alive(server: &mut Server, link: u64) {
 /// Of the first session: each rendered cell, with who is sent it.
 fn seen(server: &mut Server) -> Vec<(usize, Vec<u64>)> {
     let tick = server.wait(1).remove(0);
-    let links = |viewers: &[LinkId]| viewers.iter().map(|l| l.0).collect();
+    let links = |viewers: &[Viewer]| viewers.iter().map(|v| v.link.0).collect();
     tick.vantages.iter().map(|v| (v.cell, links(&v.viewers))).collect()
 }
 

@@ -193,7 +193,12 @@ fn sessions_do_not_see_each_other() {
     assert_eq!(server.refused(6).unwrap().0, RefusedReason::RefusedGrant);
     let ticks = server.wait(1);
     assert_eq!(ticks.len(), 2);
-    let viewers = |t: &Tick| -> Vec<u64> { t.vantages.iter().flat_map(|v| v.viewers.iter().map(|l| l.0)).collect() };
+    let viewers = |t: &Tick| -> Vec<u64> {
+        t.vantages
+            .iter()
+            .flat_map(|v| v.viewers.iter().map(|l| l.link.0))
+            .collect()
+    };
     assert!(viewers(&ticks[0]).iter().all(|l| [1, 2].contains(l)));
     assert!(viewers(&ticks[1]).iter().all(|l| [3, 4, 5].contains(l)));
     server.registry.end_session(server.now, one).unwrap();

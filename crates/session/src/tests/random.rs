@@ -202,7 +202,7 @@ impl World {
                     .iter()
                     .filter(|v| v.epoch == epoch)
                     .flat_map(|v| &v.viewers);
-                let viewers: Vec<u64> = viewers.map(|l| l.0).collect();
+                let viewers: Vec<u64> = viewers.map(|v| v.link.0).collect();
                 for link in here.keys() {
                     let count = viewers.iter().filter(|l| *l == link).count();
                     assert!(

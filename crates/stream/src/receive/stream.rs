@@ -1,4 +1,4 @@
-//! One stream: colour in decoding order, and pictures that wait for their depth.
+//! One stream: colour in decoding order, and pictures that wait for their depth where they have any.
 
 use super::depths::Depths;
 use super::{Counters, Limits, total_bytes};
@@ -159,12 +159,17 @@ impl Stream {
         &mut self,
         now: ClientTime,
         most_pictures: usize,
-        mut complete: impl FnMut(Header, Frame, Option<Frame>),
+        mut complete: impl FnMut(Header, Option<Frame>, Option<Frame>),
     ) -> Vec<SetId> {
         let mut dropped = Vec::new();
         let mut i = 0;
         while let Some(header) = self.pictures.get(i).copied() {
-            let Some((depth, keyframe)) = self.depths.find(header.depends_on) else {
+            let found = if header.has_depth() {
+                self.depths.find(header.depends_on).map(|(d, k)| (Some(d), k))
+            } else {
+                Some((None, None))
+            };
+            let Some((depth, keyframe)) = found else {
                 i += 1;
                 continue;
             };

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use protocol::TourTime;
-use protocol::frame::{Codec, Tag};
+use protocol::frame::{Codec, Eyes, Layer, Shape, Tag};
 
 fn now(ms: i64) -> Now {
     Now {
@@ -21,9 +21,13 @@ fn frame(lane: Lane, set: u32, group: u32, index: u16, keyframe: bool, depends_o
         tour_time: TourTime(0),
         exposure: 1.0,
         ambient: [[0.0; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     };
     let header = Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe,
         codec: if lane == Lane::Color {
             Codec::H264
@@ -105,10 +109,11 @@ fn drain(receiver: &mut Receiver, t: i64, out: &mut Outcome) {
     while let Some(event) = receiver.poll_event() {
         match event {
             Event::Complete(c) => {
-                assert_eq!(c.depth.header.tag.set, c.color.depends_on);
-                let base = c.depth_keyframe.as_ref().unwrap_or(&c.depth);
+                let depth = c.depth.as_ref().unwrap();
+                assert_eq!(depth.header.tag.set, c.color.depends_on);
+                let base = c.depth_keyframe.as_ref().unwrap_or(depth);
                 assert!(base.header.keyframe);
-                assert_eq!(base.header.tag.set, c.depth.header.depends_on);
+                assert_eq!(base.header.tag.set, depth.header.depends_on);
                 out.complete.push(c.color.tag.set.0);
             }
             Event::Dropped { set, .. } => out.dropped.push(set.0),
@@ -127,10 +132,10 @@ fn everything_completes_on_a_perfect_path() {
         (counters.complete, counters.missed, counters.expired, counters.repeated),
         (100, 0, 0, 0)
     );
-    let report = out.feedback[4];
+    let report = out.feedback[3];
     assert_eq!(
         (report.interval_ms, report.complete, report.missed, report.delay_ms),
-        (250, 10, 0, 40)
+        (500, 20, 0, 40)
     );
     let reported: u32 = out.feedback.iter().map(|f| f.bytes).sum();
     assert_eq!(u64::from(reported), counters.bytes);
@@ -246,6 +251,7 @@ fn pictures_wait_for_their_depth_but_not_too_many() {
 #[test]
 fn streams_and_bytes_are_bounded() {
     let limits = Limits {
+        streams: 4,
         bytes: 10_000,
         ..Limits::default()
     };
@@ -304,6 +310,7 @@ fn a_set_that_two_heartbeats_name_in_vain_counts_as_missed() {
     let stream = StreamId {
         epoch: 1,
         vantage: VantageId(1),
+        layer: Layer::Base,
     };
     let mut receiver = Receiver::new(Limits::default());
     let arrivals = (0..5).flat_map(set_frames).map(|f| (0, f)).collect();
@@ -339,10 +346,49 @@ fn a_set_that_two_heartbeats_name_in_vain_counts_as_missed() {
 }
 
 #[test]
+fn reports_come_twice_as_often_while_something_is_wrong() {
+    let mut receiver = Receiver::new(Limits::default());
+    let arrivals = (0..10).flat_map(set_frames).map(|f| (0, f)).collect();
+    let due = |receiver: &Receiver| receiver.next_feedback().unwrap().0 / 1000;
+    deliver(&mut receiver, arrivals);
+    let report = receiver.poll_feedback(now(1_000)).unwrap();
+    assert_eq!((report.missed, due(&receiver)), (0, 1_500), "all is well");
+    assert_eq!(receiver.poll_feedback(now(1_499)), None);
+    // With a ping it goes earlier, but not at once again.
+    assert_eq!(receiver.poll_feedback_along(now(1_249)), None);
+    assert!(receiver.poll_feedback_along(now(1_250)).is_some());
+    assert_eq!(due(&receiver), 1_750);
+    // Three frames that the decoder has not taken yet.
+    for frame in (10..13).flat_map(set_frames) {
+        receiver.on_frame(now(1_300), frame);
+    }
+    assert_eq!(due(&receiver), 1_500);
+    assert_eq!(receiver.poll_feedback(now(1_500)).unwrap().decode_queue, 3);
+    while let Some(frame) = receiver.poll_decode() {
+        receiver.on_decoded(now(1_600), frame.header.tag.set);
+    }
+    assert_eq!(due(&receiver), 1_750, "they took 1.3 s");
+    receiver.poll_feedback(now(1_750)).unwrap();
+    // A group that is overtaken.
+    for set in [13, 15, 20] {
+        for frame in set_frames(set) {
+            receiver.on_frame(now(1_800), frame);
+        }
+    }
+    while let Some(frame) = receiver.poll_decode() {
+        receiver.on_decoded(now(1_800), frame.header.tag.set);
+    }
+    assert_eq!(due(&receiver), 2_000);
+    assert!(receiver.poll_feedback(now(2_000)).unwrap().missed > 0);
+    assert_eq!(due(&receiver), 2_500);
+}
+
+#[test]
 fn who_has_received_nothing_at_all_reports_it() {
     let stream = StreamId {
         epoch: 1,
         vantage: VantageId(1),
+        layer: Layer::Base,
     };
     let mut receiver = Receiver::new(Limits::default());
     assert_eq!(receiver.next_feedback(), None);

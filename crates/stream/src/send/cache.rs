@@ -1,4 +1,4 @@
-//! Encoded frames, and what of a vantage is kept for joiners.
+//! Encoded frames, and what of a layer is kept for joiners.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub struct GroupCache {
 }
 
 impl GroupCache {
-    /// Takes every frame of the vantage in the order of encoding.
+    /// Takes every frame of the layer in the order of encoding.
     pub fn push(&mut self, frame: Arc<EncodedFrame>) {
         let header = &frame.header;
         if header.lane == Lane::Color {
@@ -51,6 +51,7 @@ impl GroupCache {
             self.newest = Some(Still {
                 epoch: tag.epoch,
                 vantage: tag.vantage,
+                layer: header.layer,
                 set: tag.set,
             });
         }
@@ -82,10 +83,13 @@ impl GroupCache {
     /// Whether a joiner would get a picture from it.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !self.color.is_empty() && self.depth_keyframe.is_some()
+        let Some(first) = self.color.first() else {
+            return false;
+        };
+        self.depth_keyframe.is_some() || !first.header.has_depth()
     }
 
-    /// The heartbeat of the vantage while nothing moves; `None` before its first set.
+    /// The heartbeat of the layer while nothing moves; `None` before its first set.
     #[must_use]
     pub const fn still(&self) -> Option<Still> {
         self.newest

@@ -4,7 +4,7 @@ mod again;
 
 use super::*;
 use crate::adapt::{self, Controller};
-use tongyou_protocol::frame::{Codec, Tag};
+use tongyou_protocol::frame::{Codec, Eyes, Layer, Shape, Tag};
 use tongyou_protocol::{SetId, TourTime, VantageId};
 
 use Lane::{Color, Depth};
@@ -16,6 +16,8 @@ fn at(ms: i64) -> ServerTime {
 fn frame(lane: Lane, set: u32, group: u32, index: u16, depends_on: u32, bytes: usize) -> Arc<EncodedFrame> {
     let header = Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe: index == 0,
         codec: if lane == Color { Codec::H264 } else { Codec::Depth1 },
         width: 64,
@@ -34,6 +36,8 @@ fn frame(lane: Lane, set: u32, group: u32, index: u16, depends_on: u32, bytes: u
             tour_time: TourTime(0),
             exposure: 1.0,
             ambient: [[0.0; 3]; 9],
+            still_ms: [0; 6],
+            eyes: Eyes::default(),
         },
     };
     Arc::new(EncodedFrame::new(header, vec![0; bytes].into()))

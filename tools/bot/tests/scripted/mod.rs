@@ -11,7 +11,7 @@ use tongyou_protocol::control::{
     client_message, server_message,
 };
 use tongyou_protocol::datagram::{Avatars, Body, Datagram, Pong};
-use tongyou_protocol::frame::{Codec, Frame, Header, Lane, Tag};
+use tongyou_protocol::frame::{Codec, Eyes, Frame, Header, Lane, Layer, Shape, Tag};
 use tongyou_protocol::{HeadsetId, ServerTime, SetId, TourTime, VantageId};
 use tongyou_transport::{Event, Events, Link};
 
@@ -121,8 +121,10 @@ impl Scripted {
             }
             client_message::Body::Skew(report) => heard.skews.push(report),
             client_message::Body::Leave(_) => heard.left += 1,
-            // Bots do not aim before they walk.
-            client_message::Body::LookAhead(ahead) => panic!("{ahead:?}"),
+            // Bots do not aim before they walk, and stay on the cells.
+            other @ (client_message::Body::LookAhead(_)
+            | client_message::Body::MoveTo(_)
+            | client_message::Body::Preview(_)) => panic!("{other:?}"),
             client_message::Body::Guide(command) => panic!("{command:?}"),
         }
         None
@@ -186,6 +188,7 @@ impl Scripted {
             roster: Some(Roster {
                 people: people.collect(),
                 lease: 1,
+                spectators: 0,
             }),
             capacity: 32,
             ..Welcome::default()
@@ -264,6 +267,7 @@ fn placement(epoch: u32, cell: u32) -> Placement {
         vantage: epoch * 4 % 4000 + cell,
         seat: Some(seat.into()),
         yaw: 0.3,
+        kind: 0,
     }
 }
 
@@ -283,6 +287,8 @@ fn send_set(link: &dyn Link, n: i64, epoch: u32, cell: u32) {
         tour_time: TourTime(n * SET_US),
         exposure: 1.0,
         ambient: [[0.1; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     };
     let keyframe = since % GROUP == 0;
     let mut lanes = vec![(Lane::Color, Codec::H264, if keyframe { 20_000 } else { 3_000 })];
@@ -292,6 +298,8 @@ fn send_set(link: &dyn Link, n: i64, epoch: u32, cell: u32) {
     for (lane, codec, len) in lanes {
         let header = Header {
             lane,
+            layer: Layer::Base,
+            shape: Shape::Panorama,
             keyframe,
             codec,
             width: 1536,

@@ -8,6 +8,7 @@ fn a_heartbeat_tells_still_from_dead() {
         let still = protocol::datagram::Still {
             epoch: 1,
             vantage: VantageId(vantage),
+            layer: Layer::Base,
             set: SetId(set),
         };
         headset.on_datagram(now, &Datagram::Still(still).to_bytes());

@@ -2,7 +2,7 @@ use super::super::*;
 use bytes::Bytes;
 use protocol::control::{self, ClientMessage, ServerMessage, client_message, server_message};
 use protocol::datagram::{Datagram, Pong};
-use protocol::frame::{Codec, Header, Lane, Tag};
+use protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
 use protocol::{ServerTime, TourTime, VantageId};
 use tokio::sync::mpsc;
 use tongyou_transport::impair::Impairment;
@@ -23,9 +23,13 @@ fn frame(lane: Lane, set: u32, epoch: u16) -> transport::Frame {
         tour_time: TourTime(0),
         exposure: 1.0,
         ambient: [[0.0; 3]; 9],
+        still_ms: [0; 6],
+        eyes: Eyes::default(),
     };
     let header = Header {
         lane,
+        layer: Layer::Base,
+        shape: Shape::Panorama,
         keyframe: true,
         codec: if lane == Lane::Color {
             Codec::H264
@@ -234,6 +238,7 @@ async fn a_real_display_says_when() {
             let stream = StreamId {
                 epoch,
                 vantage: VantageId(epoch),
+                layer: Layer::Base,
             };
             let set = SetId(u32::from(epoch));
             // Too early for the new stop: it says so before the change as well.

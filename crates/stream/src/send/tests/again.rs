@@ -80,6 +80,7 @@ fn heal(lost: &[(Lane, u32)], breaks_decoder: Option<u32>) -> Option<i64> {
     let stream = StreamId {
         epoch: still.epoch,
         vantage: still.vantage,
+        layer: still.layer,
     };
     let mut sender = Sender::new(Config::default());
     sender.subscribe(at(0), &cache);
