@@ -9,7 +9,7 @@ import type { Body, Joint } from "../src/wire/datagram";
 import type { Frame } from "../src/wire/frame";
 import { GroupQueue } from "../src/worker/group";
 import { codecString } from "../src/worker/h264";
-import { Vantage } from "../src/worker/vantage";
+import { Stream } from "../src/worker/stream";
 
 const frame = (group: number, index: number): Frame =>
   ({ header: { lane: "color", keyframe: index === 0, group, index }, payload: new Uint8Array(1) }) as unknown as Frame;
@@ -169,7 +169,12 @@ test("codes are tidied while they are typed", () => {
 });
 
 test("a heartbeat of a newer set, heard twice with nothing decoding, counts as missed: that brings the group again", () => {
-  const vantage = new Vantage(1, { set: () => {}, complete: () => {}, trouble: () => {} });
+  const vantage = new Stream(1, "base", {
+    set: () => {},
+    complete: () => {},
+    trouble: () => {},
+    mayDecode: () => true,
+  });
   vantage.still(5);
   expect(vantage.takeMissed()).toBe(0);
   vantage.still(5);

@@ -7,7 +7,9 @@ import { parseCode } from "../src/wire/code";
 import { atlasOrigin, direction, FACES, HALF_TANGENT, locate } from "../src/wire/cube";
 import { type Body, packRotation, type Quat, readDatagram, unpackRotation, writeDatagram } from "../src/wire/datagram";
 import { readDepth } from "../src/wire/depth";
+import { placeOf, tangentAt } from "../src/wire/foveation";
 import { readFrame, writeFrame } from "../src/wire/frame";
+import { LAYERS } from "../src/wire/layers";
 
 type Vec = [number, number, number];
 interface GoldenJoint {
@@ -29,8 +31,15 @@ interface Golden {
   control: { name: string; hex: string }[];
   cube: { face: number; u: number; v: number; direction: Vec; atlas_origin: [number, number] }[];
   datagrams: { name: string; hex: string; fields: Record<string, unknown> & { body?: GoldenBody } }[];
-  depth: Record<"changes_fnv1a" | "changes_hex" | "keyframe_fnv1a" | "keyframe_hex", string> & { size: number };
-  frame: Record<string, unknown> & { hex: string; payload_hex: string; tag: Record<string, unknown> };
+  depth: Record<"changes_fnv1a" | "changes_hex" | "keyframe_fnv1a" | "keyframe_hex", string> &
+    Record<"pair_fnv1a" | "pair_hex", string> & { size: number };
+  foveation: { half_tangent: number; k: number; s: number; tangent: number }[];
+  frames: (Record<string, unknown> & {
+    hex: string;
+    layer: number;
+    payload_hex: string;
+    tag: Record<string, unknown>;
+  })[];
   rotations: { hex: string; xyzw: number[]; unpacked_xyzw: number[] }[];
 }
 
@@ -122,7 +131,13 @@ describe("datagrams", () => {
         expect(datagram).toEqual({ kind: "commit", epoch: fields.epoch, stop: fields.stop, atUs: fields.at_us });
         break;
       case "still":
-        expect(datagram).toEqual({ kind: "still", epoch: fields.epoch, vantage: fields.vantage, set: fields.set });
+        expect(datagram).toEqual({
+          kind: "still",
+          epoch: fields.epoch,
+          vantage: fields.vantage,
+          layer: LAYERS[fields.layer as number],
+          set: fields.set,
+        });
     }
   });
 
@@ -148,13 +163,14 @@ test("hostile rotations are tamed", () => {
   expect(Math.hypot(...unpackRotation(new Uint8Array(6).fill(0xff)))).toBeCloseTo(1, 6);
 });
 
-describe("frame", () => {
-  const f = golden.frame;
+describe.each(golden.frames)("frame: $shape $lane of layer $layer", (f) => {
   test("fields, and back to the same bytes", () => {
     const frame = readFrame(bytes(f.hex));
     const { header } = frame;
     expect(header).toMatchObject({
       lane: f.lane,
+      layer: LAYERS[f.layer],
+      shape: f.shape,
       codec: f.codec,
       keyframe: f.keyframe,
       width: f.width,
@@ -173,6 +189,10 @@ describe("frame", () => {
       near: f.tag.near,
       halfTangent: f.tag.half_tangent,
       point: f.tag.point,
+      stillMs: f.tag.still_ms,
+      rotation: f.tag.rotation_xyzw,
+      halfIpd: f.tag.half_ipd,
+      foveation: f.tag.foveation,
     });
     expect(header.tag.ambient).toEqual((f.tag.ambient as number[][]).flat());
     expect(hex(frame.payload)).toBe(f.payload_hex);
@@ -184,6 +204,22 @@ describe("frame", () => {
     bad[bad.length - 1] = (bad[bad.length - 1] ?? 0) ^ 1;
     expect(() => readFrame(bad)).toThrow("checksum");
   });
+});
+
+test("all shapes and lanes are covered; layers and shapes that are not known are refused", () => {
+  expect(new Set(golden.frames.map((f) => f.shape))).toEqual(new Set(["panorama", "stereo", "flat"]));
+  const refused = (at: number, value: number, why: string): void => {
+    const bad = bytes(golden.frames[0]?.hex ?? "");
+    bad[at] = value;
+    expect(() => readFrame(bad)).toThrow(why);
+  };
+  refused(34, 8, "frame: layer is 8");
+  refused(35, 3, "frame: shape is 3");
+});
+
+test.each(golden.foveation)("foveation $k at $s", ({ half_tangent, k, s, tangent }) => {
+  expect(tangentAt(s, half_tangent, k)).toBeCloseTo(tangent, 6);
+  expect(placeOf(tangent, half_tangent, k)).toBeCloseTo(s, 6);
 });
 
 describe("depth", () => {
@@ -209,6 +245,12 @@ describe("depth", () => {
     const none = bytes(`${d.changes_hex.slice(0, 8)}000000000028b52ffd2000010000`);
     expect(readDepth(none, key.cube).cube).toEqual(key.cube);
     expect(readDepth(none, key.cube).facesTouched).not.toContain(true);
+  });
+  test("two faces", () => {
+    const pair = readDepth(bytes(d.pair_hex), null);
+    expect([pair.cube.size, pair.cube.faces, pair.cube.samples.length]).toEqual([d.size, 2, 2 * d.size ** 2]);
+    expect(fnv1a(pair.cube.samples)).toBe(d.pair_fnv1a);
+    expect(() => readDepth(bytes(d.changes_hex), pair.cube)).toThrow("depth: keyframe size");
   });
   test("changes without their keyframe", () => {
     expect(() => readDepth(bytes(d.changes_hex), null)).toThrow("depth: keyframe is missing");
@@ -254,9 +296,13 @@ test("cube covers all six faces, none mirrored", () => {
 
 test.each(golden.codes)("code '$typed'", ({ typed, shown }) => expect(parseCode(typed)).toBe(shown));
 
+const CASES: Record<string, string> = { spectator: "hello", roaming: "placement" };
 test.each(golden.control)("control: $name", ({ name, hex: wanted }) => {
-  const schema = ["hello", "lookAhead"].includes(name) ? ClientMessageSchema : ServerMessageSchema;
+  const wantedCase = CASES[name] ?? name;
+  const schema = ["hello", "lookAhead", "moveTo", "preview"].includes(wantedCase)
+    ? ClientMessageSchema
+    : ServerMessageSchema;
   const message = fromBinary(schema, bytes(wanted));
-  expect(message.body.case).toBe(name);
+  expect(message.body.case).toBe(wantedCase);
   expect(hex(toBinary(schema, message))).toBe(wanted);
 });

@@ -1,7 +1,8 @@
 // The geometry of the warp, on depth that is known exactly.
 import { describe, expect, test } from "vitest";
 import { look, NEAR, renderSet } from "../src/fixture/room";
-import { buildFaceMesh, type FaceMesh, GRID, texelOf } from "../src/layer/mesh";
+import { buildFaceMesh, type FaceMesh, GRID, texelOf, uncovered } from "../src/layer/mesh";
+import { HALF_TANGENT } from "../src/wire/cube";
 
 const SIZE = 256;
 const depth = (at: (x: number, y: number) => number): Uint16Array =>
@@ -83,6 +84,32 @@ describe("a post before a wall", () => {
   });
 });
 
+test("behind the foot of a post the floor goes on", () => {
+  // Eye height 1.6 m, a wall 8 m away, a post 1.5 m away that stands on the floor.
+  const floor = (y: number): number => {
+    const down = (((y + 0.5) / SIZE) * 2 - 1) * HALF_TANGENT;
+    return Math.round((65_535 * NEAR) / Math.min(8, down > 0 ? 1.6 / down : 8));
+  };
+  const post = Math.round((65_535 * NEAR) / 1.5);
+  const mesh = buildFaceMesh(
+    depth((x, y) => (x >= 116 && x < 140 ? Math.max(post, floor(y)) : floor(y))),
+    SIZE,
+    NEAR,
+  );
+  let checked = 0;
+  for (let row = 40; row <= 112; row++) {
+    const own = floor(texelOf(row, SIZE));
+    for (let column = 50; column < 78; column++) {
+      const v = row * GRID + column;
+      if ((mesh.vertices[v * 4] ?? 0) < post - 1) continue;
+      checked += 1;
+      expect(Math.abs((mesh.vertices[v * 4 + 1] ?? 0) - own), `row ${row}, column ${column}`).toBeLessThanOrEqual(1);
+      expect(mesh.vertices[v * 4 + 3], `source of row ${row}, column ${column}`).toBe(row);
+    }
+  }
+  expect(checked).toBeGreaterThan(700);
+});
+
 test("noise of rounding far away is not a jump", () => {
   const mesh = buildFaceMesh(
     depth((x, y) => 6 + ((x * 7 + y * 13) % 3)),
@@ -94,7 +121,8 @@ test("noise of rounding far away is not a jump", () => {
 
 test("no gap between pieces of the surface: an inner edge belongs to two triangles", () => {
   const { depth: update } = renderSet({ set: 1, point: [0, 1.6, 0], size: SIZE });
-  for (const { samples, mesh } of update.faces) {
+  expect(update?.faces.length).toBe(6);
+  for (const { samples, mesh } of update?.faces ?? []) {
     expect(samples.length).toBe(SIZE * SIZE);
     expect(area(mesh.surface) + edgeCells(mesh)).toBeCloseTo((GRID - 1) ** 2);
     const sides = new Map<string, number>();
@@ -128,4 +156,29 @@ test("the computed place is what it says", () => {
   const down = look([0, 1.6, 0], [0, -1, 0.3]);
   expect(down.t).toBeCloseTo(1.6);
   expect(look([0, 1.6, 0], [0, 1, 0.3]).t).toBe(Number.POSITIVE_INFINITY);
+});
+
+describe("a layer that is only in places", () => {
+  const samples = depth((x) => (x < 128 ? 65_535 : 300));
+  const mesh = buildFaceMesh(samples, SIZE, NEAR, { halfTangent: 1, hasHoles: true });
+
+  test("draws nothing where it has nothing", () => {
+    const { present } = mesh;
+    expect(present?.reduce((a, b) => a + b, 0)).toBeGreaterThan(GRID * 60);
+    for (const v of used(mesh.surface)) expect(present?.[v]).toBe(1);
+    expect([edgeCells(mesh), mesh.sheet.length]).toEqual([0, 0]);
+    expect(area(mesh.surface)).toBeGreaterThan(60 * (GRID - 1));
+  });
+  test("and replaces the guesses of another exactly where it has something", () => {
+    const guessed = buildFaceMesh(
+      depth((x) => (x >= 100 && x < 112 ? 4000 : x >= 200 && x < 212 ? 4000 : 300)),
+      SIZE,
+      NEAR,
+    );
+    const left = used(uncovered(guessed.sheet, mesh.present ?? new Uint8Array(0)));
+    const column = (v: number): number => texelOf(v % GRID, SIZE);
+    expect([...used(guessed.sheet)].some((v) => column(v) > 150)).toBe(true);
+    expect([...left].some((v) => column(v) < 120)).toBe(true);
+    expect([...left].some((v) => column(v) > 150)).toBe(false);
+  });
 });

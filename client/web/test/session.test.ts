@@ -193,15 +193,15 @@ test("three seconds without set and heartbeat stand still; a heartbeat of the sh
   const { session } = await joined();
   for (let i = 0; i < 10; i++) {
     await vi.advanceTimersByTimeAsync(1000);
-    worker.tell({ kind: "still", epoch: 1, vantage: 1, set: 4 });
+    worker.tell({ kind: "still", epoch: 1, vantage: 1, layer: "base", set: 4 });
     expect(session.stands).toBe(false);
   }
   for (let i = 0; i < 4; i++) {
     await vi.advanceTimersByTimeAsync(1000);
-    worker.tell({ kind: "still", epoch: 1, vantage: 2, set: 4 });
+    worker.tell({ kind: "still", epoch: 1, vantage: 2, layer: "base", set: 4 });
   }
   expect(session.stands, "another vantage's heartbeat is not ours").toBe(true);
-  worker.tell({ kind: "still", epoch: 1, vantage: 1, set: 4 });
+  worker.tell({ kind: "still", epoch: 1, vantage: 1, layer: "base", set: 4 });
   expect(session.stands).toBe(false);
 });
 

@@ -22,8 +22,8 @@ const FLAT_NOISE = 1;
 const REACH = 16;
 /** Offset of the eye, metres, for which there has to be background behind an edge. */
 const OFFSET_M = 0.5;
-/** Tangent of a cell. */
-const CELL_TANGENT = (2 * HALF_TANGENT) / CELLS;
+/** What a sample says of a layer that has nothing there. */
+const NOTHING = 65_535;
 
 /** Numbers per vertex of {@link FaceMesh.vertices}: own depth, depth of the sheet, source column and row of the sheet's colour. */
 export const VERTEX_NUMBERS = 4;
@@ -38,6 +38,15 @@ export interface FaceMesh {
   readonly sheet: Uint16Array<ArrayBuffer>;
   /** Four vertices per cut cell, in the order top left, top right, bottom left, bottom right. */
   readonly edges: Uint16Array<ArrayBuffer>;
+  /** Of a layer with holes: per grid vertex, 1 where it has something. */
+  readonly present: Uint8Array<ArrayBuffer> | null;
+}
+
+export interface MeshOptions {
+  /** Tangent of half the field of view of the face. */
+  readonly halfTangent: number;
+  /** A sample of 65535 says that nothing is there. */
+  readonly hasHoles: boolean;
 }
 
 /** The texel on which a grid line lies. */
@@ -46,17 +55,39 @@ export function texelOf(line: number, size: number): number {
 }
 
 /** `samples`: one face, row by row, `size`², `65535 · near / z`. */
-export function buildFaceMesh(samples: Uint16Array, size: number, near: number): FaceMesh {
+export function buildFaceMesh(
+  samples: Uint16Array,
+  size: number,
+  near: number,
+  { halfTangent, hasHoles }: MeshOptions = { halfTangent: HALF_TANGENT, hasHoles: false },
+): FaceMesh {
   const at = Int32Array.from({ length: GRID }, (_, i) => texelOf(i, size));
   const own = ownDepth(samples, size, at);
-  const cells = findCuts(samples, size, at);
-  const sheet = continueBackground(own, cells, 65_535 * near);
+  const isHole = hasHoles ? holes(samples, size, at) : null;
+  const cells = findCuts(samples, size, at, isHole);
+  const cellTangent = (2 * halfTangent) / CELLS;
+  const sheet = continueBackground(own, cells, 65_535 * near * (cellTangent / OFFSET_M));
   return {
     vertices: packVertices(own, sheet),
-    surface: surfaceTriangles(own, cells.cut),
-    sheet: triangles((cell, v) => cells.cut[cell] === 1 || touches(sheet.reached, v)),
+    surface: surfaceTriangles(own, cells.cut, isHole),
+    sheet: triangles((cell, v) => !isHole?.[cell] && (cells.cut[cell] === 1 || touches(sheet.reached, v))),
     edges: packEdges(own, sheet.depth, cells),
+    present: hasHoles ? Uint8Array.from(own, (d) => (d === NOTHING ? 0 : 1)) : null,
   };
+}
+
+/** The triangles of a sheet that another layer does not show better: all but those whose corners are all in it. */
+export function uncovered(sheet: Uint16Array, present: Uint8Array): Uint16Array<ArrayBuffer> {
+  const out = new Uint16Array(sheet.length);
+  let n = 0;
+  for (let i = 0; i < sheet.length; i += 3) {
+    const [a = 0, b = 0, c = 0] = [sheet[i], sheet[i + 1], sheet[i + 2]];
+    if (present[a] && present[b] && present[c]) continue;
+    out[n++] = a;
+    out[n++] = b;
+    out[n++] = c;
+  }
+  return out.slice(0, n);
 }
 
 interface Cells {
@@ -82,7 +113,24 @@ function ownDepth(samples: Uint16Array, size: number, at: Int32Array): Uint16Arr
   return own;
 }
 
-function findCuts(samples: Uint16Array, size: number, at: Int32Array): Cells {
+/** Cells of which a part is not there. */
+function holes(samples: Uint16Array, size: number, at: Int32Array): Uint8Array {
+  const isHole = new Uint8Array(CELLS * CELLS);
+  for (let cy = 0; cy < CELLS; cy++) {
+    for (let cx = 0; cx < CELLS; cx++) {
+      let any = 0;
+      for (let y = at[cy] ?? 0; y <= (at[cy + 1] ?? 0); y++) {
+        for (let i = y * size + (at[cx] ?? 0), end = y * size + (at[cx + 1] ?? 0); i <= end; i++) {
+          if (samples[i] === NOTHING) any = 1;
+        }
+      }
+      isHole[cy * CELLS + cx] = any;
+    }
+  }
+  return isHole;
+}
+
+function findCuts(samples: Uint16Array, size: number, at: Int32Array, isHole: Uint8Array | null): Cells {
   const jumps = findJumps(samples, size);
   const cut = new Uint8Array(CELLS * CELLS);
   const nearest = new Uint16Array(CELLS * CELLS);
@@ -90,6 +138,7 @@ function findCuts(samples: Uint16Array, size: number, at: Int32Array): Cells {
   for (let cy = 0; cy < CELLS; cy++) {
     const [y0, y1] = [at[cy] ?? 0, at[cy + 1] ?? 0];
     for (let cx = 0; cx < CELLS; cx++) {
+      if (isHole?.[cy * CELLS + cx]) continue;
       const [x0, x1] = [at[cx] ?? 0, at[cx + 1] ?? 0];
       let any = 0;
       let most = 0;
@@ -129,7 +178,7 @@ function findJumps(d: Uint16Array, size: number): Uint8Array {
 }
 
 /** Lets the far side of each cut grow under the near side, nearest first. */
-function continueBackground(own: Uint16Array, cells: Cells, scale: number): Sheet {
+function continueBackground(own: Uint16Array, cells: Cells, parallaxScale: number): Sheet {
   const depth = own.slice();
   const source = Uint16Array.from({ length: GRID * GRID }, (_, i) => i);
   const reached = new Uint8Array(GRID * GRID);
@@ -155,9 +204,12 @@ function continueBackground(own: Uint16Array, cells: Cells, scale: number): Shee
       const d = depth[v] ?? 0;
       const limit = d + Math.max(NOISE, JUMP * d);
       // Parallax between near and far, in cells: what is farther under the edge never comes to light.
-      const reach = (step - 1) * (CELL_TANGENT / OFFSET_M) * scale;
+      const reach = (step - 1) * parallaxScale;
       for (const n of [x > 0 ? v - 1 : -1, x < GRID - 1 ? v + 1 : -1, v - GRID, v + GRID]) {
         const there = own[n];
+        // Something is hidden across an edge only, and by what stands before it: a floor comes nearer by itself from row
+        // to row, and the floor beside a post hides no wall.
+        if (!hides[n] && (shows[n] || step === 0)) continue;
         if (there === undefined || there <= limit || there - d < reach || (reached[n] && (depth[n] ?? 0) <= d))
           continue;
         if (reached[n] && reached[n] !== step + 1) continue;
@@ -286,7 +338,8 @@ interface Block {
  * The plain surface. Inverse depth is affine on planes, so a square of cells that is flat is drawn as one; a city is
  * mostly walls, ground and sky. Each square goes through all vertices that its neighbours use, so nothing gapes.
  */
-function surfaceTriangles(own: Uint16Array, cut: Uint8Array): Uint16Array<ArrayBuffer> {
+function surfaceTriangles(own: Uint16Array, cuts: Uint8Array, isHole: Uint8Array | null): Uint16Array<ArrayBuffer> {
+  const cut = isHole ? cuts.map((c, cell) => c | (isHole[cell] ?? 0)) : cuts;
   const blocks = flatBlocks(own, cut);
   const used = new Uint8Array(GRID * GRID);
   for (const { x0, y0, x1, y1 } of blocks) {

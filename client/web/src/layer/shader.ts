@@ -26,7 +26,14 @@ vec3 gridDirection(float column, float row) {
 invariant gl_Position;
 
 vec4 project(vec3 inFace) {
-  return projectionMatrix * (viewMatrix * modelMatrix * vec4(point + worldFromFace * inFace, 1.0));
+  vec4 seen = viewMatrix * modelMatrix * vec4(point + worldFromFace * inFace, 1.0);
+  vec4 at = projectionMatrix * seen;
+#ifdef BEHIND
+  // Where both layers show the same thing, the one before has it.
+  vec4 farther = projectionMatrix * vec4(seen.xyz * 1.003, 1.0);
+  at.z = farther.z / farther.w * at.w;
+#endif
+  return at;
 }
 `;
 
@@ -92,6 +99,8 @@ uniform float depthSize;
 uniform int face;
 uniform vec2 faceOrigin;
 uniform float faceSize;
+/** Faces across and down. */
+uniform vec2 atlas;
 uniform usampler2DArray depth;
 uniform sampler2D luma;
 uniform sampler2D chroma;
@@ -100,6 +109,20 @@ uniform int format;
 /** During a cross-fade less than 1. */
 uniform float opacity;
 uniform float brightness;
+#ifdef STEREO
+/** k of the colour's foveation, each axis by itself; 0 = none. */
+uniform float foveation;
+#endif
+#ifdef SHARP
+/** How much of the sharper picture of this face is shown. */
+uniform float sharp;
+uniform sampler2D sharpLuma;
+uniform sampler2D sharpChroma;
+uniform int sharpFormat;
+uniform float sharpSize;
+/** From places of this face to places of the sharper one, about the middle. */
+uniform float sharpScale;
+#endif
 in vec3 inFace;
 #if PART == 1
 in vec2 source;
@@ -130,14 +153,29 @@ bool isRim(vec2 place, float background) {
                       max(depthAt(place + beside.yx), depthAt(place - beside.yx))), background);
 }
 
+vec3 display(float luma, vec2 chroma) {
+  float y = (luma - 16.0 / 255.0) * (255.0 / 219.0);
+  vec2 c = (chroma - 128.0 / 255.0) * (255.0 / 224.0);
+  return clamp(vec3(y + 1.5748 * c.y, y - 0.1873 * c.x - 0.4681 * c.y, y + 1.8556 * c.x), 0.0, 1.0);
+}
+
 vec3 picture(vec2 place) {
+#ifdef STEREO
+  if (foveation > 0.001) place = asinh((place * 2.0 - 1.0) * sinh(foveation)) / foveation * 0.5 + 0.5;
+#endif
   // One luma pixel from the border of the face: neither luma nor chroma takes from the neighbour in the atlas.
   vec2 inner = clamp(place, 1.0 / faceSize, 1.0 - 1.0 / faceSize);
-  vec2 at = (faceOrigin + inner) / vec2(3.0, 2.0);
-  if (format == 1) return texture(luma, at).rgb;
-  float y = (texture(luma, at).r - 16.0 / 255.0) * (255.0 / 219.0);
-  vec2 c = (texture(chroma, at).rg - 128.0 / 255.0) * (255.0 / 224.0);
-  return clamp(vec3(y + 1.5748 * c.y, y - 0.1873 * c.x - 0.4681 * c.y, y + 1.8556 * c.x), 0.0, 1.0);
+  vec2 at = (faceOrigin + inner) / atlas;
+  vec3 base = format == 1 ? texture(luma, at).rgb : display(texture(luma, at).r, texture(chroma, at).rg);
+#ifdef SHARP
+  if (sharp > 0.0) {
+    vec2 there = clamp((place - 0.5) * sharpScale + 0.5, 1.0 / sharpSize, 1.0 - 1.0 / sharpSize);
+    vec3 fine = sharpFormat == 1 ? texture(sharpLuma, there).rgb
+                                 : display(texture(sharpLuma, there).r, texture(sharpChroma, there).rg);
+    return mix(base, fine, sharp);
+  }
+#endif
+  return base;
 }
 
 void main() {

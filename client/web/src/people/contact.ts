@@ -26,7 +26,8 @@ const touched = {
 /** Tells everyone which layer they stand in, and how much of it is there during a cross-fade: they come with it. */
 export function standIn(layer: Layer | null, presence: number): void {
   touched.presence.value = presence;
-  const depth = layer?.depthTexture ?? null;
+  // Where a pair of eyes looks there are no cube faces to look up.
+  const depth = layer && !layer.isStereo ? layer.depthTexture : null;
   touched.layerDepth.value = depth ?? nothing;
   touched.layerDepthSize.value = depth?.image.width ?? 1;
   const tag = layer?.tag;

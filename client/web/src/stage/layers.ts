@@ -1,7 +1,6 @@
 // The layers on stage: the one on show, the one before it while they cross-fade, and those being prepared.
 import * as three from "three";
 import { Layer } from "../layer/layer";
-import { FACE_COUNT } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
@@ -13,6 +12,7 @@ const UP = new three.Vector3(0, 1, 0);
 export const STOP_FIRST_PART = 0.4;
 /** Sees a centimetre. */
 const NOTHING = new three.PerspectiveCamera(1, 1, 0.05, 0.06);
+NOTHING.layers.enableAll();
 
 /** Of groups: all before the people and the rings, which have 0. */
 const ORDER = { leaving: -3, between: -2, coming: -1 } as const;
@@ -108,6 +108,13 @@ export class Layers {
     this.#layers.delete(key);
   }
 
+  dispose(): void {
+    for (const layer of this.#layers.values()) layer.dispose();
+    this.#layers.clear();
+    this.#shown = null;
+    this.#leaving = null;
+  }
+
   get keys(): number[] {
     return [...this.#layers.keys()];
   }
@@ -117,10 +124,10 @@ export class Layers {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
       const tag = layer.work(UPLOAD_BUDGET_MS);
-      const rehearses = layer.tag !== null && layer.rehearsed < FACE_COUNT;
+      const rehearses = layer.tag !== null && layer.rehearsed < layer.faceCount;
       if (rehearses) this.#rehearse(layer);
       const waits = rehearses && layer !== this.#shown;
-      if (layer.tag && (waits ? layer.rehearsed === FACE_COUNT : tag)) became.push({ key, tag: layer.tag });
+      if (layer.tag && (waits ? layer.rehearsed === layer.faceCount : tag)) became.push({ key, tag: layer.tag });
     }
     const shown = this.#shown;
     if (!shown?.tag) return became;

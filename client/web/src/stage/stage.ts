@@ -71,6 +71,8 @@ export class Stage {
     this.layers = new Layers(this.renderer);
     this.scene.add(this.layers.object, this.rig);
     this.rig.add(this.camera);
+    // In a window both eyes are the left one.
+    this.camera.layers.enable(1);
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
     this.renderer.setAnimationLoop((time, frame) => this.#frame(time, frame ?? null));

@@ -30,7 +30,7 @@ export class Connection {
   readonly #events: ConnectionEvents;
   #line: Line | null = null;
   clockInfo = { rttUs: Number.NaN, errorUs: Number.NaN };
-  stats: Stats = { complete: 0, missed: 0, bytes: 0, decodeQueue: 0, delayMs: 0, decoderRestarts: 0 };
+  stats: Stats = { complete: 0, missed: 0, bytes: 0, decodeQueue: 0, delayMs: 0, decoderRestarts: 0, decoders: 0 };
   /** The last things that went wrong without ending the tour. */
   readonly troubles: string[] = [];
 

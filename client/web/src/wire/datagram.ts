@@ -1,6 +1,7 @@
 // Fixed-layout datagrams: clock pings, poses up, avatar batches down, delivery feedback, copies of a commit,
 // heartbeats of a still picture. Little-endian.
 import type { Vec3 } from "./cube";
+import { LAYERS, type LayerName, readLayer } from "./layers";
 import { Reader, Writer } from "./reader";
 
 /** The largest datagram that is sent. */
@@ -68,12 +69,13 @@ export type Commit = {
   readonly stop: number;
   readonly atUs: number;
 };
-/** Nothing moves in a vantage: said once a second while no frame is sent. */
+/** Nothing moves in a layer of a vantage: said once a second while no frame of it is sent. */
 export type Still = {
   readonly kind: "still";
   /** Low 16 bits of the epoch. */
   readonly epoch: number;
   readonly vantage: number;
+  readonly layer: LayerName;
   /** Its newest set: a headset that has an older one lacks something. */
   readonly set: number;
 };
@@ -151,6 +153,7 @@ export function writeDatagram(d: Datagram): Uint8Array<ArrayBuffer> {
       w.u8(STILL);
       w.u16(d.epoch);
       w.u16(d.vantage);
+      w.u8(LAYERS.indexOf(d.layer));
       w.u32(d.set);
   }
   return w.finish();
@@ -189,7 +192,7 @@ function readKind(r: Reader, kind: number): Datagram {
     case COMMIT:
       return { kind: "commit", epoch: r.u32(), stop: r.u32(), atUs: r.i64("at") };
     case STILL:
-      return { kind: "still", epoch: r.u16(), vantage: r.u16(), set: r.u32() };
+      return { kind: "still", epoch: r.u16(), vantage: r.u16(), layer: readLayer(r), set: r.u32() };
     default:
       throw r.invalid("kind", kind);
   }

@@ -1,4 +1,4 @@
-// Lossless coding of depth: six faces of u16 in 32² tiles, plane prediction within a tile, then zstd.
+// Lossless coding of depth: six faces of a panorama, or two of a stereo pair, of u16 in 32² tiles, plane prediction within a tile, then zstd.
 //
 // A keyframe holds every tile. Any other frame holds the tiles that differ from **its keyframe**, so each frame stands
 // on that one keyframe alone and any frame between may be lost.
@@ -12,12 +12,14 @@ import { Reader, WireError } from "./reader";
 
 export const TILE = 32;
 const TILE_SAMPLES = TILE * TILE;
-const FACES = 6;
+/** How many faces there can be. */
+const FACES: readonly number[] = [6, 2];
 const MAX_FACE_SIZE = 4096;
 
-/** Depth of six faces: `samples[face * size² + row * size + column]`, `round(65535 · near / z)`, 0 = sky. */
+/** Depth of six faces, or of two: `samples[face * size² + row * size + column]`, `round(65535 · near / z)`, 0 = sky. */
 export interface DepthCube {
   readonly size: number;
+  readonly faces: number;
   readonly samples: Uint16Array<ArrayBuffer>;
 }
 
@@ -34,24 +36,26 @@ export function readDepth(bytes: Uint8Array, keyframe: DepthCube | null): Decode
   const faces = r.u8();
   const log2Tile = r.u8();
   if (size === 0 || size > MAX_FACE_SIZE || size % TILE !== 0) throw r.invalid("face size", size);
-  if (faces !== FACES || 1 << Math.min(log2Tile, 15) !== TILE) {
+  if (!FACES.includes(faces) || 1 << Math.min(log2Tile, 15) !== TILE) {
     throw r.invalid("faces and tile", `${faces} and 2^${log2Tile}`);
   }
   const present = r.u32();
   const across = size / TILE;
-  const tiles = FACES * across * across;
+  const tiles = faces * across * across;
   const bitmap = r.take(Math.ceil(tiles / 8));
   const set: number[] = [];
   for (let t = 0; t < tiles; t++) if (((bitmap[t >> 3] ?? 0) >> (t & 7)) & 1) set.push(t);
   if (set.length !== present) throw r.invalid("tiles present", present);
   if (present !== tiles) {
     if (!keyframe) throw r.invalid("keyframe", "missing");
-    if (keyframe.size !== size) throw r.invalid("keyframe size", keyframe.size);
+    if (keyframe.size !== size || keyframe.faces !== faces) {
+      throw r.invalid("keyframe size", `${keyframe.faces} faces of ${keyframe.size}`);
+    }
   }
   const planes = unpack(r.rest(), present * TILE_SAMPLES * 2);
   const samples =
-    present === tiles || !keyframe ? new Uint16Array(FACES * size * size) : new Uint16Array(keyframe.samples);
-  const facesTouched = Array.from({ length: FACES }, () => false);
+    present === tiles || !keyframe ? new Uint16Array(faces * size * size) : new Uint16Array(keyframe.samples);
+  const facesTouched = Array.from({ length: faces }, () => false);
   const half = planes.length / 2;
   set.forEach((tile, i) => {
     const face = Math.floor(tile / (across * across));
@@ -60,7 +64,7 @@ export function readDepth(bytes: Uint8Array, keyframe: DepthCube | null): Decode
     const start = face * size * size + Math.floor(within / across) * TILE * size + (within % across) * TILE;
     putTile(samples, size, start, planes, i * TILE_SAMPLES, half);
   });
-  return { cube: { size, samples }, facesTouched };
+  return { cube: { size, faces, samples }, facesTouched };
 }
 
 function unpack(packed: Uint8Array, expected: number): Uint8Array {

@@ -1,16 +1,16 @@
-// The depth of one vantage: keyframes, the tiles that changed since, and the meshes made from both.
+// The depth of one layer: keyframes, the tiles that changed since, and the meshes made from both.
 import { buildFaceMesh, type FaceMesh } from "../layer/mesh";
 import { type DepthCube, readDepth } from "../wire/depth";
 import type { Frame } from "../wire/frame";
 import type { DepthUpdate } from "./messages";
 
-const FACES = 6;
 const MAX_KEYFRAMES = 3;
 const MAX_DEPTHS = 12;
 const MAX_ORPHANS = 64;
 
 interface Depth {
   readonly near: number;
+  readonly halfTangent: number;
   readonly key: number;
   readonly cube: DepthCube;
   readonly touched: readonly boolean[];
@@ -22,6 +22,12 @@ export class DepthLane {
   #depths = new Map<number, Depth>();
   #orphans: Frame[] = [];
   #handedOver: { set: number; key: number; touched: readonly boolean[] } | null = null;
+  readonly #hasHoles: boolean;
+
+  /** `hasHoles`: a sample of 65535 says that the layer has nothing there. */
+  constructor(hasHoles = false) {
+    this.#hasHoles = hasHoles;
+  }
 
   /** Takes a frame; throws a `WireError` where it is damaged. */
   push(frame: Frame): void {
@@ -31,9 +37,10 @@ export class DepthLane {
       this.#keyframes.set(header.tag.set, cube);
       this.#keep(header.tag.set, {
         near: header.tag.near,
+        halfTangent: header.tag.halfTangent,
         key: header.tag.set,
         cube,
-        touched: Array.from({ length: FACES }, () => false),
+        touched: Array.from({ length: cube.faces }, () => false),
       });
       this.#forgetOld();
       const orphans = this.#orphans.filter((f) => f.header.dependsOn === header.tag.set);
@@ -48,7 +55,8 @@ export class DepthLane {
       return;
     }
     const { cube, facesTouched } = readDepth(frame.payload, key);
-    this.#keep(header.tag.set, { near: header.tag.near, key: header.dependsOn, cube, touched: facesTouched });
+    const { near, halfTangent } = header.tag;
+    this.#keep(header.tag.set, { near, halfTangent, key: header.dependsOn, cube, touched: facesTouched });
   }
 
   has(set: number): boolean {
@@ -64,7 +72,7 @@ export class DepthLane {
     const { size } = depth.cube;
     if (before?.set === set) return { set, size, faces: [] };
     const faces = [];
-    for (let face = 0; face < FACES; face++) {
+    for (let face = 0; face < depth.cube.faces; face++) {
       if (before?.key === depth.key && !before.touched[face] && !depth.touched[face]) continue;
       const samples = depth.cube.samples.slice(face * size * size, (face + 1) * size * size);
       faces.push({ face, samples, mesh: this.#mesh(depth, face, samples) });
@@ -73,11 +81,16 @@ export class DepthLane {
   }
 
   #mesh(depth: Depth, face: number, samples: Uint16Array): FaceMesh {
-    if (depth.touched[face]) return buildFaceMesh(samples, depth.cube.size, depth.near);
+    const build = (): FaceMesh =>
+      buildFaceMesh(samples, depth.cube.size, depth.near, {
+        halfTangent: depth.halfTangent,
+        hasHoles: this.#hasHoles,
+      });
+    if (depth.touched[face]) return build();
     const name = `${depth.key}/${face}`;
     const known = this.#keyMeshes.get(name);
     if (known) return known;
-    const mesh = buildFaceMesh(samples, depth.cube.size, depth.near);
+    const mesh = build();
     this.#keyMeshes.set(name, mesh);
     return mesh;
   }
@@ -96,7 +109,7 @@ export class DepthLane {
       if (this.#keyframes.size <= MAX_KEYFRAMES) break;
       this.#keyframes.delete(old);
       this.#depths.delete(old);
-      for (let face = 0; face < FACES; face++) this.#keyMeshes.delete(`${old}/${face}`);
+      for (const name of this.#keyMeshes.keys()) if (name.startsWith(`${old}/`)) this.#keyMeshes.delete(name);
     }
   }
 }

@@ -6,13 +6,15 @@ import { Silence } from "../net/silence";
 import { openWebTransport } from "../net/webtransport";
 import { readDatagram, writeDatagram } from "../wire/datagram";
 import { type Header, readFrame } from "../wire/frame";
+import type { LayerName } from "../wire/layers";
+import { Decoders } from "./decoders";
 import { type DecodedSet, type FromWorker, type Stats, type ToWorker, vantageKey } from "./messages";
-import { Vantage, type VantageEvents } from "./vantage";
+import { Stream, type StreamEvents } from "./stream";
 
 const TICK_MS = 20;
 const FEEDBACK_US = 250_000;
-/** Most vantages, and so decoders, at a time: browsers take decoders away beyond about four. */
-const MAX_VANTAGES = 4;
+/** Most streams that are followed at a time: four vantages with all their layers would be more than anybody is sent. */
+const MAX_STREAMS = 16;
 
 const post = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer });
 
@@ -22,8 +24,8 @@ let connection = 0;
 let clock = new ClockSync();
 let silence = new Silence();
 let withheld = false;
-let vantages: Vantage[] = [];
-let kept: readonly number[] = [];
+let streams: Stream[] = [];
+const decoders = new Decoders(() => streams);
 let ticker: ReturnType<typeof setInterval> | undefined;
 let total: { complete: number; missed: number; bytes: number } = { complete: 0, missed: 0, bytes: 0 };
 let report = freshReport();
@@ -45,11 +47,13 @@ self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
       withheld = message.on;
       break;
     case "forget":
-      for (const v of vantages) if (v.key === message.key) v.close();
-      vantages = vantages.filter((v) => v.key !== message.key);
+      for (const s of streams) if (s.key === message.key) s.close();
+      streams = streams.filter((s) => s.key !== message.key);
+      decoders.wake();
       break;
     case "keep":
-      kept = message.keys;
+      decoders.kept = message.keys;
+      decoders.wake();
       break;
     case "close":
       link?.close();
@@ -83,8 +87,8 @@ async function open(message: Extract<ToWorker, { kind: "open" }>): Promise<void>
 /** Lets go of a connection and of what it brought. */
 function closeAll(): void {
   clearInterval(ticker);
-  for (const v of vantages) v.close();
-  vantages = [];
+  for (const s of streams) s.close();
+  streams = [];
   const last = link;
   link = null;
   last?.close();
@@ -112,7 +116,7 @@ const events: LinkEvents = {
     total.bytes += bytes.length;
     guarded(() => {
       const frame = readFrame(bytes);
-      vantage(vantageKey(frame.header.tag)).push(frame);
+      stream(vantageKey(frame.header.tag), frame.header.layer).push(frame);
     });
   },
   datagram(bytes) {
@@ -124,7 +128,8 @@ const events: LinkEvents = {
       else if (datagram.kind === "still") {
         // Also of what no frame has come yet; but never in the place of another.
         const key = vantageKey(datagram);
-        if (vantages.length < MAX_VANTAGES || vantages.some((v) => v.key === key)) vantage(key).still(datagram.set);
+        const known = streams.some((s) => s.key === key && s.layer === datagram.layer);
+        if (known || streams.length < MAX_STREAMS) stream(key, datagram.layer).still(datagram.set);
         post(datagram);
       } else if (datagram.kind === "pong" && clock.onPong(atUs, datagram) && clock.line) {
         post({ kind: "clock", line: clock.line, rttUs: clock.rttUs, errorUs: clock.errorUs });
@@ -137,7 +142,8 @@ const events: LinkEvents = {
   },
 };
 
-const vantageEvents: VantageEvents = {
+const streamEvents: StreamEvents = {
+  mayDecode: (s) => decoders.grant(s),
   complete(header) {
     report.complete += 1;
     total.complete += 1;
@@ -169,9 +175,9 @@ function tick(): void {
 }
 
 function sendFeedback(now: number): void {
-  const missed = vantages.reduce((sum, v) => sum + v.takeMissed(), 0);
+  const missed = streams.reduce((sum, s) => sum + s.takeMissed(), 0);
   total.missed += missed;
-  const decodeQueue = vantages.reduce((sum, v) => sum + v.decodeQueue, 0);
+  const decodeQueue = streams.reduce((sum, s) => sum + s.decodeQueue, 0);
   link?.sendDatagram(
     writeDatagram({
       kind: "feedback",
@@ -188,7 +194,8 @@ function sendFeedback(now: number): void {
     ...total,
     decodeQueue,
     delayMs: report.delayMs,
-    decoderRestarts: vantages.reduce((sum, v) => sum + v.restarts, 0),
+    decoderRestarts: streams.reduce((sum, s) => sum + s.restarts, 0),
+    decoders: streams.filter((s) => s.decodes).length,
   };
   post({ kind: "stats", stats });
   report = { ...freshReport(), lastSet: report.lastSet };
@@ -202,22 +209,22 @@ function delayMs(header: Header): number {
   return clock.line ? Math.max(0, serverAt(clock.line, nowUs()) - header.renderedAtUs) / 1000 : 0;
 }
 
-function vantage(key: number): Vantage {
-  const known = vantages.find((v) => v.key === key);
-  if (known) return known;
-  if (vantages.length >= MAX_VANTAGES) {
-    // The oldest of those that nobody needs; else the oldest of all.
-    const spare = vantages.findIndex((v) => !kept.includes(v.key));
-    for (const given of vantages.splice(Math.max(0, spare), 1)) given.close();
+function stream(key: number, layer: LayerName): Stream {
+  const known = streams.find((s) => s.key === key && s.layer === layer);
+  if (known) return decoders.fed(known);
+  if (streams.length >= MAX_STREAMS) {
+    const spare = decoders.leastNeeded();
+    spare?.close();
+    streams = streams.filter((s) => s !== spare);
   }
-  const fresh = new Vantage(key, vantageEvents);
-  vantages.push(fresh);
-  return fresh;
+  const fresh = new Stream(key, layer, streamEvents);
+  streams.push(fresh);
+  return decoders.fed(fresh);
 }
 
 function transferables(set: DecodedSet): Transferable[] {
   const { picture } = set;
-  const depth = set.depth.faces.map((f) => f.samples.buffer);
+  const depth = set.depth?.faces.map((f) => f.samples.buffer) ?? [];
   return picture.format === "frame" ? [picture.frame, ...depth] : [picture.y.buffer, picture.chroma.buffer, ...depth];
 }
 

@@ -3,7 +3,8 @@ import type { ClockError } from "../clock/now";
 import type { Line } from "../clock/sync";
 import type { FaceMesh } from "../layer/mesh";
 import type { Avatars, Commit, Still } from "../wire/datagram";
-import type { Tag } from "../wire/frame";
+import type { Shape, Tag } from "../wire/frame";
+import type { LayerName } from "../wire/layers";
 
 export type ToWorker =
   | {
@@ -16,9 +17,9 @@ export type ToWorker =
   | { readonly kind: "datagram"; readonly bytes: Uint8Array<ArrayBuffer> }
   /** Decode, but hand over no sets: for measuring that presenting does not depend on them. */
   | { readonly kind: "withhold"; readonly on: boolean }
-  /** This vantage is not shown any more: its decoder is given back. */
+  /** This vantage is not shown any more: its decoders are given back. */
   | { readonly kind: "forget"; readonly key: number }
-  /** The vantages that are shown or are to be: of all others the decoder may be given to another. */
+  /** The vantages that are shown or are to be, the most important first: these keep their decoders before others. */
   | { readonly kind: "keep"; readonly keys: readonly number[] }
   | { readonly kind: "close" };
 
@@ -40,16 +41,18 @@ export function vantageKey(place: { readonly epoch: number; readonly vantage: nu
   return (place.epoch & 0xffff) * 0x10000 + place.vantage;
 }
 
-/** A complete set: decoded colour and the depth that belongs to it. */
+/** A complete set of one layer: decoded colour and the depth that belongs to it, where it has any. */
 export interface DecodedSet {
   readonly tag: Tag;
+  readonly layer: LayerName;
+  readonly shape: Shape;
   readonly picture: Picture;
-  readonly depth: DepthUpdate;
+  readonly depth: DepthUpdate | null;
 }
 
 export type Picture = PlanarPicture | { readonly format: "frame"; readonly frame: VideoFrame };
 
-/** BT.709, limited range, 4:2:0; the atlas of 3 × 2 faces. */
+/** BT.709, limited range, 4:2:0; an atlas of faces, or one. */
 export interface PlanarPicture {
   readonly format: "planes";
   readonly width: number;
@@ -77,4 +80,6 @@ export interface Stats {
   readonly decodeQueue: number;
   readonly delayMs: number;
   readonly decoderRestarts: number;
+  /** How many decoders there are now. */
+  readonly decoders: number;
 }

@@ -1,5 +1,6 @@
-// Decodes the colour and the depth of one vantage and pairs them into complete sets.
-import type { Frame, Header } from "../wire/frame";
+// Decodes the colour and the depth of one layer of a vantage and pairs them into complete sets.
+import { type Frame, type Header, hasDepth } from "../wire/frame";
+import type { LayerName } from "../wire/layers";
 import { DepthLane } from "./depth_lane";
 import { GroupQueue } from "./group";
 import { codecString } from "./h264";
@@ -10,18 +11,24 @@ const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
 /** Attempts with one group before its successor is awaited. */
 const MAX_RESTARTS = 2;
 
-export interface VantageEvents {
+export interface StreamEvents {
   set(set: DecodedSet): void;
   /** A set has become complete (also when a newer one is shown instead). */
   complete(header: Header): void;
   trouble(message: string): void;
+  /** Whether this stream may have a decoder now; one of another may be taken away for it. */
+  mayDecode(stream: Stream): boolean;
 }
 
-export class Vantage {
+export class Stream {
+  /** Of the vantage. */
   readonly key: number;
-  readonly #events: VantageEvents;
+  readonly layer: LayerName;
+  /** When it was fed last; the worker's own count. */
+  fed = 0;
+  readonly #events: StreamEvents;
   readonly #queue = new GroupQueue();
-  readonly #depth = new DepthLane();
+  readonly #depth: DepthLane;
   readonly #headers = new Map<number, Header>();
   #decoder: VideoDecoder | null = null;
   #replay: Frame[] = [];
@@ -39,9 +46,11 @@ export class Vantage {
   #missed = 0;
   #closed = false;
 
-  constructor(key: number, events: VantageEvents) {
+  constructor(key: number, layer: LayerName, events: StreamEvents) {
     this.key = key;
+    this.layer = layer;
     this.#events = events;
+    this.#depth = new DepthLane(layer === "behind");
   }
 
   push(frame: Frame): void {
@@ -60,6 +69,23 @@ export class Vantage {
 
   get restarts(): number {
     return this.#restarts;
+  }
+
+  get decodes(): boolean {
+    return this.#decoder !== null;
+  }
+
+  /** Decodes what has come while there was no decoder for it, if there is one now. */
+  wake(): void {
+    const last = this.#replay.at(-1)?.header.tag.set ?? -1;
+    if (this.#decoder || this.#closed || last <= this.#newest) return;
+    for (const frame of this.#replay) this.#feed(frame);
+  }
+
+  /** Gives its decoder to another: it goes on with the next group for which there is one. */
+  rest(): void {
+    if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
+    this.#decoder = null;
   }
 
   /**
@@ -126,6 +152,7 @@ export class Vantage {
   }
 
   #configure(frame: Frame): boolean {
+    if (!this.#events.mayDecode(this)) return false;
     const codec = codecString(frame.payload);
     if (!codec) {
       this.#events.trouble(`the keyframe of set ${frame.header.tag.set} has no sequence parameter set`);
@@ -162,7 +189,7 @@ export class Vantage {
       picture.close();
       return;
     }
-    if (this.#depth.has(header.dependsOn)) this.#events.complete(header);
+    if (this.#isThere(header)) this.#events.complete(header);
     this.#latest?.close();
     this.#latest = picture;
     if (!this.#copying) void this.#copyLatest();
@@ -182,7 +209,7 @@ export class Vantage {
           break;
         }
         // A picture whose depth is there replaces one that still waits; one without waits only if none does.
-        if (this.#depth.has(header.dependsOn) || !this.#unpaired) {
+        if (this.#isThere(header) || !this.#unpaired) {
           this.#dropUnpaired();
           this.#unpaired = { header, picture };
           this.#pair();
@@ -197,14 +224,17 @@ export class Vantage {
 
   #pair(): void {
     const waiting = this.#unpaired;
-    if (!waiting || !this.#depth.has(waiting.header.dependsOn)) return;
+    if (!waiting || !this.#isThere(waiting.header)) return;
     this.#unpaired = null;
-    this.#newest = waiting.header.tag.set;
-    this.#events.set({
-      tag: waiting.header.tag,
-      picture: waiting.picture,
-      depth: this.#depth.handOver(waiting.header.dependsOn),
-    });
+    const { tag, layer, shape, dependsOn } = waiting.header;
+    this.#newest = tag.set;
+    const depth = hasDepth(waiting.header) ? this.#depth.handOver(dependsOn) : null;
+    this.#events.set({ tag, layer, shape, picture: waiting.picture, depth });
+  }
+
+  /** Whether the depth of a picture has come, where it has any. */
+  #isThere(header: Header): boolean {
+    return !hasDepth(header) || this.#depth.has(header.dependsOn);
   }
 
   #dropUnpaired(): void {
