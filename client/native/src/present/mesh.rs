@@ -83,7 +83,7 @@ struct Cells {
 
 impl Cells {
     fn find(samples: &[u16], size: usize, at: &[usize]) -> Self {
-        let jumps = find_jumps(samples, size);
+        let steps = Steps::find(samples, size);
         let mut cells = Self {
             cut: vec![false; CELLS * CELLS],
             nearest: vec![0; CELLS * CELLS],
@@ -91,16 +91,18 @@ impl Cells {
         };
         for cell in 0..CELLS * CELLS {
             let (row, column) = (cell / CELLS, cell % CELLS);
+            let (left, right, top, bottom) = (at[column], at[column + 1], at[row], at[row + 1]);
             let (mut any, mut most, mut least) = (false, 0, u16::MAX);
-            for y in at[row]..=at[row + 1] {
-                let texels = y * size + at[column]..=y * size + at[column + 1];
-                any |= jumps[texels.clone()].iter().any(|j| *j);
+            for y in top..=bottom {
+                let texels = y * size + left..=y * size + right;
+                any |= steps.right[y * size + left..y * size + right].iter().any(|s| *s);
+                any |= y < bottom && steps.down[texels.clone()].iter().any(|s| *s);
                 for d in &samples[texels] {
                     most = most.max(*d);
                     least = least.min(*d);
                 }
             }
-            if any && f32::from(most - least) > tolerance(most) {
+            if any {
                 cells.cut[cell] = true;
                 cells.nearest[cell] = most;
                 cells.farthest[cell] = least;
@@ -115,23 +117,39 @@ impl Cells {
     }
 }
 
-/// Texels at which inverse depth leaves the plane through its neighbours: on a plane the second difference is zero.
+/// Where one surface ends and another begins: between a texel and the next one to the right, and the next one down.
+struct Steps {
+    right: Vec<bool>,
+    down: Vec<bool>,
+}
+
+impl Steps {
+    /// Both texels leave the plane through their neighbours (on a plane the second difference of inverse depth is zero,
+    /// however steep it is), and they are far apart.
+    fn find(d: &[u16], size: usize) -> Self {
+        let jumps = find_jumps(d, size);
+        let step = |a: usize, b: usize| {
+            jumps[a] && jumps[b] && exact(u32::from(d[a].abs_diff(d[b]))) > tolerance(d[a].max(d[b]))
+        };
+        Self {
+            right: (0..d.len()).map(|i| i % size + 1 < size && step(i, i + 1)).collect(),
+            down: (0..d.len()).map(|i| i + size < d.len() && step(i, i + size)).collect(),
+        }
+    }
+}
+
+/// Texels at which inverse depth leaves the plane through their neighbours; at the border as the next one inside.
 fn find_jumps(d: &[u16], size: usize) -> Vec<bool> {
-    let bend = |a: u16, b: u16, twice: i32| (i32::from(a) + i32::from(b) - twice).unsigned_abs();
+    let bend = |i: usize, by: usize| (i32::from(d[i - by]) + i32::from(d[i + by]) - 2 * i32::from(d[i])).unsigned_abs();
+    if size < 3 {
+        return vec![false; d.len()];
+    }
+    let last = size - 2;
     (0..size * size)
         .map(|i| {
-            let twice = 2 * i32::from(d[i]);
             let (x, y) = (i % size, i / size);
-            let across = if x > 0 && x < size - 1 {
-                bend(d[i - 1], d[i + 1], twice)
-            } else {
-                0
-            };
-            let along = if y > 0 && y < size - 1 {
-                bend(d[i - size], d[i + size], twice)
-            } else {
-                0
-            };
+            let across = bend(y * size + x.clamp(1, last), 1);
+            let along = bend(y.clamp(1, last) * size + x, size);
             // Both fit an f32 exactly.
             exact(across.max(along)) > tolerance(d[i])
         })

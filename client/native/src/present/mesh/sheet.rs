@@ -40,7 +40,7 @@ impl Sheet {
             }
         }
         let seeds: Vec<usize> = (0..own.len()).filter(|v| shows[*v] && !hides[*v]).collect();
-        sheet.grow(own, &seeds, scale);
+        sheet.grow(own, &seeds, (&hides, &shows), scale);
         sheet.mirror_sources(own);
         sheet.move_seeds(own, &seeds, &hides);
         for v in 0..own.len() {
@@ -51,7 +51,7 @@ impl Sheet {
         sheet
     }
 
-    fn grow(&mut self, own: &[u16], seeds: &[usize], scale: f32) {
+    fn grow(&mut self, own: &[u16], seeds: &[usize], (hides, shows): (&[bool], &[bool]), scale: f32) {
         #[expect(clippy::cast_precision_loss, reason = "127")]
         let cell_tangent = 2.0 * HALF_TANGENT / CELLS as f32;
         let mut front = seeds.to_vec();
@@ -63,6 +63,11 @@ impl Sheet {
                 let d = self.depth[v];
                 let limit = f32::from(d) + tolerance(d);
                 for n in neighbours(v).into_iter().flatten() {
+                    // Something is hidden across an edge only, and by what stands before it: a floor comes nearer by
+                    // itself from row to row, and the floor beside a post hides no wall.
+                    if !hides[n] && (shows[n] || step == 0) {
+                        continue;
+                    }
                     let there = own[n];
                     let known = self.reached[n] != 0;
                     if f32::from(there) <= limit

@@ -1,4 +1,5 @@
 use super::*;
+use tongyou_protocol::cube::HALF_TANGENT;
 
 const SIZE: usize = 512;
 const NEAR: f32 = 0.1;
@@ -68,4 +69,44 @@ fn a_slope_is_not_cut_however_steep() {
     let mesh = FaceMesh::new(&samples, SIZE, NEAR);
     assert!(mesh.edges.is_empty(), "{} cut cells", mesh.edges.len() / 4);
     assert_eq!(area(&mesh.surface), 127.0 * 127.0);
+}
+
+/// A post of 1.5 m before a wall at 8 m and a floor that ends there: beside and behind its foot the floor goes on, row by
+/// row, and the floor that is seen is not taken for something that hides the wall.
+#[test]
+fn behind_the_foot_of_a_post_the_floor_goes_on() {
+    let floor = |y: usize| {
+        let down = (f32::from(small(y)) + 0.5) / 256.0 - 1.0;
+        if down * HALF_TANGENT > 0.2 {
+            1.6 / (down * HALF_TANGENT)
+        } else {
+            8.0
+        }
+    };
+    let seen = |x: usize, y: usize| {
+        if (230..282).contains(&x) {
+            floor(y).min(1.5)
+        } else {
+            floor(y)
+        }
+    };
+    let samples: Vec<u16> = (0..SIZE * SIZE).map(|i| depth_of(seen(i % SIZE, i / SIZE))).collect();
+    let mesh = FaceMesh::new(&samples, SIZE, NEAR);
+    for row in 40..112 {
+        let own = depth_of(floor(texel_of(row, SIZE)));
+        for column in 0..GRID {
+            let [here, sheet, source_column, source_row] = mesh.vertices[row * GRID + column];
+            assert!(
+                sheet.abs_diff(own) <= 1,
+                "row {row}, column {column}: {sheet} instead of {own} (seen: {here})"
+            );
+            if here != own {
+                assert!(
+                    !(57..=70).contains(&source_column),
+                    "row {row}, column {column}: the post's own colour"
+                );
+                assert_eq!(usize::from(source_row), row, "column {column}");
+            }
+        }
+    }
 }
