@@ -6,6 +6,7 @@ use std::path::Path;
 use glam::{Vec2, Vec3};
 use serde::{Deserialize, Serialize};
 
+use crate::relief::Relief;
 use crate::seats::{EYE_HEIGHT_M, Formation};
 use crate::{Error, Lighting, StopLighting};
 
@@ -109,20 +110,16 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Area {
-    /// Height of the ground, at the first corner where it slopes.
+    /// Height of the ground; with a relief, what its heights are counted from.
     pub ground_m: f32,
-    /// How much the ground rises per metre towards +x (east) and towards +z (south).
-    #[serde(default, skip_serializing_if = "is_level")]
-    pub slope: [f32; 2],
     /// Corners `[x, z]` in either direction of turn.
     pub outline: Vec<[f32; 2]>,
     /// Outlines inside that can not be walked on: the monument, flower beds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holes: Vec<Vec<[f32; 2]>>,
-}
-
-fn is_level(slope: &[f32; 2]) -> bool {
-    *slope == [0.0; 2]
+    /// Ground that is not level: heights over a grid. Where it has none nobody walks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relief: Option<Relief>,
 }
 
 impl Tour {
@@ -266,10 +263,7 @@ impl Stop {
     /// Height of the walkable ground at a point, or `None` where nobody may stand.
     #[must_use]
     pub fn ground_m(&self, x: f32, z: f32) -> Option<f32> {
-        self.walkable
-            .iter()
-            .find(|a| a.contains(x, z))
-            .map(|a| a.height_m(x, z))
+        self.walkable.iter().find_map(|a| a.height_m(x, z))
     }
 
     fn faults(&self) -> Option<(String, String)> {
@@ -351,18 +345,31 @@ impl Cell {
 }
 
 impl Area {
-    /// Whether a point lies inside the outline and outside every hole.
+    /// Whether a point lies inside the outline and outside every hole, on ground.
     #[must_use]
     pub fn contains(&self, x: f32, z: f32) -> bool {
-        let at = Vec2::new(x, z);
-        inside(&self.outline, at) && !self.holes.iter().any(|h| inside(h, at))
+        self.height_m(x, z).is_some()
     }
 
-    /// Height of the ground at a point of the area, metres.
+    /// Height of the ground at a point of the area, metres; `None` outside.
     #[must_use]
-    pub fn height_m(&self, x: f32, z: f32) -> f32 {
-        let [from_x, from_z] = self.outline.first().copied().unwrap_or_default();
-        self.ground_m + self.slope[0] * (x - from_x) + self.slope[1] * (z - from_z)
+    pub fn height_m(&self, x: f32, z: f32) -> Option<f32> {
+        let at = Vec2::new(x, z);
+        if !inside(&self.outline, at) || self.holes.iter().any(|h| inside(h, at)) {
+            return None;
+        }
+        match &self.relief {
+            None => Some(self.ground_m),
+            Some(relief) => relief.rise_m(at).map(|rise| self.ground_m + rise),
+        }
+    }
+
+    /// The surface of a relief for colliders: vertices in stop-local metres, three indices a triangle. `None` where the
+    /// ground is level.
+    #[must_use]
+    pub fn relief_mesh(&self) -> Option<(Vec<Vec3>, Vec<[u32; 3]>)> {
+        let relief = self.relief.as_ref()?;
+        Some(relief.mesh(self.ground_m))
     }
 
     fn fault(&self) -> Option<String> {
@@ -373,9 +380,6 @@ impl Area {
             if !outline.iter().flatten().all(|v| near(*v)) {
                 return Some("a corner is not finite or too far away".into());
             }
-        }
-        if !self.slope.iter().all(|s| s.abs() <= 1.0) {
-            return Some(format!("slope = {:?} is steeper than 45° or not finite", self.slope));
         }
         (!near(self.ground_m)).then(|| format!("ground_m = {} is not finite or too far away", self.ground_m))
     }

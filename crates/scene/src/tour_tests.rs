@@ -112,21 +112,37 @@ fn a_second_stop_with_the_same_id_is_refused() {
 }
 
 #[test]
-fn ground_may_slope() {
-    let mut tour = Tour::parse(GOOD, "demo.toml").unwrap();
-    let area = &mut tour.stops[0].walkable[0];
-    let [x, z] = area.outline[0];
-    area.slope = [0.1, -0.2];
-    let height = area.ground_m;
-    assert!((area.height_m(x + 2.0, z + 1.0) - height).abs() < 1e-6);
-    assert!((area.height_m(x, z + 1.0) - height + 0.2).abs() < 1e-6);
-    area.slope = [0.0, 1.5];
-    let fault = tour.validate().unwrap_err().to_string();
-    assert!(fault.contains("walkable[0]") && fault.contains("slope"), "{fault}");
-    area_with_nan(&mut tour);
-    assert!(tour.validate().is_err());
-}
-
-fn area_with_nan(tour: &mut Tour) {
-    tour.stops[0].walkable[0].slope = [f32::NAN, 0.0];
+fn ground_may_have_a_relief() {
+    let relief = "outline = [[-30, -30], [30, -30], [30, 30], [-30, 30]]\nrelief = { corner = [-1.0, 19.0], step_m = 1.0, rows_cm = [\"0 10 .\", \"0 10 20\", \"0 10 20\"] }";
+    let text = GOOD.replace("outline = [[-30, -30], [30, -30], [30, 30], [-30, 30]]", relief);
+    let tour = Tour::parse(&text, "demo.toml").unwrap();
+    let stop = &tour.stops[0];
+    let height = |x, z| stop.ground_m(x, z);
+    assert!((height(-0.5, 19.25).unwrap() - 0.05).abs() < 1e-6);
+    assert!((height(-0.9, 20.9).unwrap() - 0.01).abs() < 1e-6);
+    assert_eq!(height(0.5, 19.5), None, "one of its corners has no ground");
+    assert_eq!(height(5.0, 5.0), None, "beside the relief");
+    let (vertices, triangles) = stop.walkable[0].relief_mesh().unwrap();
+    assert_eq!((vertices.len(), triangles.len()), (9, 6));
+    for triangle in &triangles {
+        let [a, b, c] = triangle.map(|i| vertices[i as usize]);
+        assert!((b - a).cross(c - a).y > 0.0, "it faces up");
+        let middle = (a + b + c) / 3.0;
+        assert!(
+            (height(middle.x, middle.z).unwrap() - middle.y).abs() < 1e-5,
+            "{middle}"
+        );
+    }
+    assert_eq!(tour, Tour::parse(&toml::to_string(&tour).unwrap(), "again").unwrap());
+    let bad = |from: &str, to: &str, want: &str| {
+        let fault = Tour::parse(&text.replacen(from, to, 1), "demo.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(fault.contains(want), "{fault}");
+    };
+    bad("0 10 .", "0 10", "row 2 has 3 heights, not 2");
+    bad("0 10 .", "0 10 x", "\"x\" is neither a height");
+    bad("0 10 .", "0 10 9999999", "\"9999999\" is neither");
+    bad("step_m = 1.0", "step_m = 0.0", "step_m");
+    bad("corner = [-1.0", "corner = [nan", "corner");
 }
