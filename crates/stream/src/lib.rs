@@ -3,7 +3,10 @@
 
 pub mod adapt;
 pub mod clock;
+pub mod faces;
+pub mod fanout;
 pub mod jitter;
+pub mod layers;
 pub mod receive;
 pub mod send;
 

@@ -123,6 +123,8 @@ pub struct Sender {
     /// Colour and depth in the order of encoding; the depth keyframe goes before all.
     queue: VecDeque<Queued>,
     in_flight: BTreeMap<u64, Flying>,
+    /// Bytes in flight of what is counted.
+    flying_bytes: usize,
     next_id: u64,
     chain: Chain,
     /// The present depth keyframe, and whether it is on its way or there.
@@ -182,6 +184,7 @@ impl Sender {
             config,
             queue: VecDeque::new(),
             in_flight: BTreeMap::new(),
+            flying_bytes: 0,
             next_id: 0,
             chain: Chain::Waiting { since: None },
             depth_keyframe: None,
@@ -286,7 +289,7 @@ impl Sender {
 
     /// The frame has been delivered, or at least wholly handed to the network.
     pub fn on_sent(&mut self, id: FrameId, now: ServerTime) {
-        let Some(flying) = self.in_flight.remove(&id.0) else {
+        let Some(flying) = self.land(id) else {
             return;
         };
         self.stats.delivered += 1;
@@ -307,7 +310,7 @@ impl Sender {
 
     /// The frame's stream was reset, because it expired or the peer stopped it.
     pub fn on_expired(&mut self, id: FrameId, now: ServerTime) {
-        let Some(flying) = self.in_flight.remove(&id.0) else {
+        let Some(flying) = self.land(id) else {
             return;
         };
         self.stats.expired += 1;
@@ -354,6 +357,12 @@ impl Sender {
 
     /// The next frame to be sent now.
     pub fn poll(&mut self, now: ServerTime) -> Option<Send> {
+        self.poll_beside(now, 0)
+    }
+
+    /// As [`Self::poll`], while so many bytes of more important layers are on their way to the same headset: what they
+    /// leave of the path's room is used.
+    pub fn poll_beside(&mut self, now: ServerTime, others_bytes: usize) -> Option<Send> {
         let depth_may_go = self.depth_again_at.is_none_or(|at| now >= at);
         if let Some((frame, sent @ false)) = &mut self.depth_keyframe
             && depth_may_go
@@ -363,7 +372,7 @@ impl Sender {
             return Some(self.send(now, frame, self.config.depth_keyframe_expiry));
         }
         self.drop_late(now);
-        if !self.may_send() {
+        if !self.may_send(others_bytes) {
             return None;
         }
         let goes_with = |set| {
@@ -419,6 +428,12 @@ impl Sender {
         since.is_some_and(long_ago) && self.regrouped_at.is_none_or(long_ago) && self.in_flight_color() == 0
     }
 
+    /// Bytes on their way, without depth keyframes.
+    #[must_use]
+    pub const fn in_flight_bytes(&self) -> usize {
+        self.flying_bytes
+    }
+
     /// What the subscriber can bear.
     #[must_use]
     pub fn estimate(&self) -> crate::adapt::Estimate {
@@ -439,6 +454,7 @@ impl Sender {
         self.stats.sent_bytes += frame.wire_bytes() as u64;
         let chunks = frame.chunks.clone();
         let class = class(&frame.header);
+        self.flying_bytes += counted_bytes(&frame);
         self.in_flight.insert(id, Flying { frame, at: now });
         // Within a class, what was sent first goes first.
         let place = i32::try_from(id & 0x00ff_ffff).unwrap_or_default();
@@ -450,18 +466,19 @@ impl Sender {
         }
     }
 
-    /// Whether the path has room. A depth keyframe is large, and rare: it is not counted.
-    fn may_send(&self) -> bool {
-        let flying: usize = self
-            .in_flight
-            .values()
-            .map(|f| &f.frame)
-            .filter(|f| f.header.lane == Lane::Color || !f.header.keyframe)
-            .map(|f| f.wire_bytes())
-            .sum();
+    /// Whether the path has room.
+    fn may_send(&self, others_bytes: usize) -> bool {
+        let flying = self.flying_bytes + others_bytes;
         let held = self.config.in_flight + self.latency.unwrap_or_default();
         let estimated = f64::from(self.estimate().bitrate_bps) / 8.0 * held.as_secs_f64();
         (flying as f64) < estimated.max(self.config.min_in_flight_bytes as f64)
+    }
+
+    /// A frame is no longer on its way.
+    fn land(&mut self, id: FrameId) -> Option<Flying> {
+        let flying = self.in_flight.remove(&id.0)?;
+        self.flying_bytes -= counted_bytes(&flying.frame);
+        Some(flying)
     }
 
     fn longest_expiry(&self) -> Duration {
@@ -545,6 +562,15 @@ impl Sender {
     fn drop_queued_color(&mut self) {
         self.stats.dropped += self.queue.len() as u64;
         self.queue.clear();
+    }
+}
+
+/// What a frame takes of the path's room. A depth keyframe is large, and rare: it is not counted.
+fn counted_bytes(frame: &EncodedFrame) -> usize {
+    if frame.header.lane == Lane::Depth && frame.header.keyframe {
+        0
+    } else {
+        frame.wire_bytes()
     }
 }
 

@@ -408,3 +408,139 @@ fn who_has_received_nothing_at_all_reports_it() {
     receiver.on_still(now(7_000), stream, SetId(9));
     assert_eq!(receiver.counters().missed, 2);
 }
+
+/// A picture of a layer other than the base.
+fn layer_frame(layer: Layer, set: u32, index: u16) -> Frame {
+    let mut f = frame(Lane::Color, set, 1, index, index == 0, 0);
+    f.header.layer = layer;
+    f
+}
+
+fn completed(receiver: &mut Receiver, t: i64) -> Vec<(Layer, u32, bool)> {
+    while let Some(frame) = receiver.poll_decode() {
+        receiver.on_decoded(now(t), frame.header.tag.set);
+    }
+    std::iter::from_fn(|| receiver.poll_event())
+        .filter_map(|event| match event {
+            Event::Complete(c) => Some((c.stream.layer, c.color.tag.set.0, c.depth.is_some())),
+            Event::Dropped { .. } => None,
+        })
+        .collect()
+}
+
+#[test]
+fn faces_and_flat_pictures_are_complete_without_depth_and_the_others_are_not() {
+    let mut receiver = Receiver::new(Limits::default());
+    let faces = [Layer::Face(0), Layer::Face(5)];
+    for (i, layer) in faces.into_iter().enumerate() {
+        receiver.on_frame(now(0), layer_frame(layer, 10 + u32::try_from(i).unwrap(), 0));
+    }
+    assert_eq!(
+        completed(&mut receiver, 0),
+        [(faces[0], 10, false), (faces[1], 11, false)]
+    );
+    let mut flat = layer_frame(Layer::Base, 12, 0);
+    flat.header.shape = Shape::Flat;
+    flat.header.tag.vantage = VantageId(2);
+    receiver.on_frame(now(0), flat);
+    assert_eq!(completed(&mut receiver, 0), [(Layer::Base, 12, false)]);
+    // Base and behind wait, each for depth of its own.
+    for (layer, set) in [(Layer::Base, 20), (Layer::Behind, 21)] {
+        let mut color = layer_frame(layer, set, 0);
+        color.header.depends_on = SetId(set);
+        receiver.on_frame(now(0), color);
+    }
+    assert_eq!(completed(&mut receiver, 0), []);
+    for (layer, set) in [(Layer::Behind, 20), (Layer::Behind, 21), (Layer::Base, 20)] {
+        let mut depth = frame(Lane::Depth, set, 0, 0, true, set);
+        depth.header.layer = layer;
+        receiver.on_frame(now(10), depth);
+    }
+    assert_eq!(
+        completed(&mut receiver, 10),
+        [(Layer::Behind, 21, true), (Layer::Base, 20, true)]
+    );
+    let streams: Vec<StreamId> = receiver.streams().collect();
+    assert_eq!(streams.len(), 5);
+    assert!(streams.iter().all(|s| s.base().layer == Layer::Base));
+    assert_eq!(receiver.newest_complete(streams[0].base()), Some(SetId(20)));
+}
+
+#[test]
+fn a_layer_that_breaks_does_not_hold_up_the_others() {
+    let mut receiver = Receiver::new(Limits::default());
+    let face = Layer::Face(3);
+    receiver.on_frame(now(0), layer_frame(face, 1, 0));
+    receiver.on_frame(now(0), layer_frame(face, 3, 2));
+    for f in set_frames(0).into_iter().chain(set_frames(1)) {
+        let mut f = f;
+        f.header.tag.set = SetId(f.header.tag.set.0 + 100);
+        f.header.depends_on = SetId(f.header.depends_on.0 + 100);
+        receiver.on_frame(now(0), f);
+    }
+    let done = completed(&mut receiver, 0);
+    assert_eq!(
+        done,
+        [(Layer::Base, 100, true), (Layer::Base, 101, true), (face, 1, false)]
+    );
+    assert_eq!(receiver.poll_timeout(), Some(now(250).client));
+    receiver.on_timeout(now(250));
+    assert_eq!(completed(&mut receiver, 250), []);
+    let mut again = layer_frame(face, 9, 0);
+    again.header.group = 2;
+    receiver.on_frame(now(300), again);
+    assert_eq!(completed(&mut receiver, 300), [(face, 9, false)]);
+}
+
+#[test]
+fn faces_give_way_first_and_never_push_out_a_base() {
+    let limits = Limits {
+        streams: 3,
+        ..Limits::default()
+    };
+    let mut receiver = Receiver::new(limits);
+    let held = |receiver: &Receiver| receiver.streams().map(|s| s.layer).collect::<Vec<_>>();
+    let arrivals = [Layer::Face(1), Layer::Face(2), Layer::Base, Layer::Behind];
+    for (ms, layer) in (0..).zip(arrivals) {
+        receiver.on_frame(now(ms), layer_frame(layer, 1, 0));
+    }
+    assert_eq!(
+        held(&receiver),
+        [Layer::Base, Layer::Behind, Layer::Face(2)],
+        "the older face went"
+    );
+    let mut other = layer_frame(Layer::Base, 2, 0);
+    other.header.tag.epoch = 2;
+    receiver.on_frame(now(10), other.clone());
+    other.header.tag.epoch = 3;
+    receiver.on_frame(now(11), other);
+    assert_eq!(held(&receiver), [Layer::Base; 3]);
+    receiver.on_frame(now(12), layer_frame(Layer::Face(0), 3, 0));
+    receiver.on_still(
+        now(12),
+        StreamId {
+            epoch: 1,
+            vantage: VantageId(1),
+            layer: Layer::Behind,
+        },
+        SetId(3),
+    );
+    assert_eq!(held(&receiver), [Layer::Base; 3]);
+    assert_eq!(receiver.counters().expired, 1);
+}
+
+#[test]
+fn all_streams_together_are_bounded() {
+    let limits = Limits {
+        total_bytes: 5_000,
+        ..Limits::default()
+    };
+    let mut receiver = Receiver::new(limits);
+    for (ms, layer) in (0..).zip(Layer::all().chain(Layer::all())) {
+        // Nothing is taken from them: a hostile server, or a decoder that stands.
+        receiver.on_frame(now(ms), layer_frame(layer, 1, u16::try_from(ms).unwrap()));
+        receiver.on_frame(now(ms), layer_frame(layer, 2, u16::try_from(ms).unwrap() + 1));
+        assert!(receiver.bytes_held() <= 5_000, "{}", receiver.bytes_held());
+        assert!(receiver.streams().any(|s| s.layer == Layer::Base), "the base stays");
+    }
+}

@@ -1,10 +1,11 @@
 //! What is sent to joiners, on paths that lose frames, and on paths that are too slow.
 
 mod again;
+mod layers;
 
 use super::*;
 use crate::adapt::{self, Controller};
-use tongyou_protocol::frame::{Codec, Eyes, Layer, Shape, Tag};
+use tongyou_protocol::frame::{Codec, Eyes, Frame, Layer, Shape, Tag};
 use tongyou_protocol::{SetId, TourTime, VantageId};
 
 use Lane::{Color, Depth};
@@ -59,7 +60,7 @@ fn depth(set: u32, key: u32) -> Arc<EncodedFrame> {
 /// Lane and set of a frame as it is sent.
 fn what(send: &Send) -> (Lane, u32) {
     let bytes: Vec<u8> = send.chunks.concat();
-    let frame = tongyou_protocol::frame::Frame::from_bytes(&bytes.into()).unwrap();
+    let frame = Frame::from_bytes(&bytes.into()).unwrap();
     (frame.header.lane, frame.header.tag.set.0)
 }
 

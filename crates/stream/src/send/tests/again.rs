@@ -102,7 +102,7 @@ fn heal(lost: &[(Lane, u32)], breaks_decoder: Option<u32>) -> Option<i64> {
                 continue;
             }
             let bytes: Vec<u8> = send.chunks.concat();
-            receiver.on_frame(now, tongyou_protocol::frame::Frame::from_bytes(&bytes.into()).unwrap());
+            receiver.on_frame(now, Frame::from_bytes(&bytes.into()).unwrap());
         }
         if receiver.poll_timeout().is_some_and(|due| due <= now.client) {
             receiver.on_timeout(now);
