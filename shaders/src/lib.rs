@@ -9,6 +9,8 @@ pub enum Shader {
     Shadow,
     /// Shades visibility samples and writes NV12 and depth.
     Shade,
+    /// The same for an eye's foveated view, whose depth has places of its own.
+    ShadeEye,
     /// Warps a layer to an eye.
     PresentWarp,
     /// Draws people and rings over a layer.
@@ -17,7 +19,7 @@ pub enum Shader {
 
 impl Shader {
     /// Every module of the renderer.
-    pub const ALL: [Self; 3] = [Self::Raster, Self::Shadow, Self::Shade];
+    pub const ALL: [Self; 4] = [Self::Raster, Self::Shadow, Self::Shade, Self::ShadeEye];
     /// Every module of the native client.
     pub const PRESENT: [Self; 2] = [Self::PresentWarp, Self::PresentFigures];
 
@@ -28,6 +30,7 @@ impl Shader {
             Self::Raster => "raster",
             Self::Shadow => "shadow",
             Self::Shade => "shade",
+            Self::ShadeEye => "shade_eye",
             Self::PresentWarp => "present_warp",
             Self::PresentFigures => "present_figures",
         }
@@ -39,7 +42,8 @@ impl Shader {
         match self {
             Self::Raster => ["enable primitive_index;\n", COMMON, RASTER].concat(),
             Self::Shadow => [COMMON, SHADOW].concat(),
-            Self::Shade => [COMMON, SKY, TONE, LIGHT, SHADE].concat(),
+            Self::Shade => [COMMON, SKY, TONE, LIGHT, SHADE, VIEW_EVEN].concat(),
+            Self::ShadeEye => [COMMON, SKY, TONE, LIGHT, SHADE, VIEW_EYE].concat(),
             Self::PresentWarp => [PRESENT_COMMON, PRESENT_WARP].concat(),
             Self::PresentFigures => [PRESENT_COMMON, PRESENT_FIGURES].concat(),
         }
@@ -49,9 +53,10 @@ impl Shader {
     #[must_use]
     pub const fn entry_points(self) -> &'static [&'static str] {
         match self {
-            Self::Raster => &["vs_view", "fs_opaque", "fs_alpha"],
+            Self::Raster => &["vs_view", "fs_opaque", "fs_alpha", "fs_opaque_behind", "fs_alpha_behind"],
             Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
             Self::Shade => &["cs_shade"],
+            Self::ShadeEye => &["cs_shade", "cs_depth"],
             Self::PresentWarp => &[
                 "vs_surface",
                 "vs_sheet",
@@ -73,6 +78,8 @@ const SKY: &str = include_str!("../wgsl/sky.wgsl");
 const TONE: &str = include_str!("../wgsl/tone.wgsl");
 const LIGHT: &str = include_str!("../wgsl/light.wgsl");
 const SHADE: &str = include_str!("../wgsl/shade.wgsl");
+const VIEW_EVEN: &str = include_str!("../wgsl/view_even.wgsl");
+const VIEW_EYE: &str = include_str!("../wgsl/view_eye.wgsl");
 const PRESENT_COMMON: &str = include_str!("../wgsl/present_common.wgsl");
 const PRESENT_WARP: &str = include_str!("../wgsl/present_warp.wgsl");
 const PRESENT_FIGURES: &str = include_str!("../wgsl/present_figures.wgsl");

@@ -43,10 +43,10 @@ struct View {
     up: vec4<f32>,
     // w is unused.
     forward: vec4<f32>,
+    // Where it is in the world; w = how much finer the middle is (k of the sinh curve), 0 for an ordinary picture.
+    eye: vec4<f32>,
     // x, y, width, height in the target, in pixels.
     rect: vec4<u32>,
-    // What of it is drawn: x, y, width, height in the view.
-    area: vec4<u32>,
 }
 
 struct Frame {

@@ -61,16 +61,18 @@ fn vs_figure(vertex: Vertex, instance: Instance) -> Varying {
 
 // Whether a point that lies a little behind the layer is left out here.
 fn is_sunk(world: vec3<f32>, clip: vec2<f32>) -> bool {
-    let d = world - layer.world_from_layer[3].xyz;
+    let d = (transpose(layer.world_from_layer) * vec4(world - layer.world_from_layer[3].xyz, 0.0)).xyz;
     var face = 0u;
-    for (var i = 1u; i < 6u; i += 1u) {
-        if dot(layer.layer_from_face[i][2].xyz, d) > dot(layer.layer_from_face[face][2].xyz, d) {
+    // Both faces of a pair look the same way: the first one will do.
+    for (var i = 1u; i < u32(layer.atlas.x * layer.atlas.y); i += 1u) {
+        if dot(layer.layer_from_face[i][2].xyz, d) > dot(layer.layer_from_face[face][2].xyz, d) + 1e-4 {
             face = i;
         }
     }
     let axes = layer.layer_from_face[face];
-    let z = dot(axes[2].xyz, d);
-    let tangents = vec2(dot(axes[0].xyz, d), dot(axes[1].xyz, d)) / max(z, 1e-4);
+    let from_face = d - axes[3].xyz;
+    let z = dot(axes[2].xyz, from_face);
+    let tangents = vec2(dot(axes[0].xyz, from_face), dot(axes[1].xyz, from_face)) / max(z, 1e-4);
     let place = clamp(tangents / layer.half_tangent * 0.5 + 0.5, vec2(0.0), vec2(0.9999));
     let texel = textureLoad(depth, vec2<i32>(place * layer.depth_size), face, 0).r;
     if texel == 0u {

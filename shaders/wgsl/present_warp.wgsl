@@ -1,12 +1,13 @@
 // The warp of docs/presenting.md: one layer, its six faces displaced by depth, as an eye sees it. The place of a point in
-// the picture is its projection there, so it needs no texture coordinates. A face is an instance.
+// the picture is its projection there, so it needs no texture coordinates. A face is an instance: of six of a panorama,
+// two of a stereo pair, or the one of a flat camera, which has a backdrop only.
 
 @group(1) @binding(1) var luma: texture_2d<f32>;
 @group(1) @binding(2) var chroma: texture_2d<f32>;
 @group(1) @binding(4) var linear: sampler;
-
-// Pixels of the other layer of a cross-fade are left out.
-override FADE: bool = false;
+// Of single faces.
+@group(1) @binding(5) var sharp_luma: texture_2d_array<f32>;
+@group(1) @binding(6) var sharp_chroma: texture_2d_array<f32>;
 
 // Sky, metres.
 const FAR: f32 = 12000.0;
@@ -37,7 +38,10 @@ fn grid_direction(column: u32, row: u32) -> vec3<f32> {
 
 fn project(face: u32, in_face: vec3<f32>) -> vec4<f32> {
     let world = layer.world_from_layer * layer.layer_from_face[face] * vec4(in_face, 1.0);
-    return eye.clip_from_world * world;
+    var clip = eye.clip_from_world * world;
+    // Reversed and endless: depth is one over the distance.
+    clip.z /= layer.farther;
+    return clip;
 }
 
 // `grid`: own depth, depth of the sheet, column and row of the sheet's colour.
@@ -69,19 +73,21 @@ fn vs_edge(@builtin(instance_index) face: u32, @location(0) edge: vec4<u32>) -> 
 @vertex
 fn vs_backdrop(@builtin(vertex_index) index: u32, @builtin(instance_index) face: u32) -> Varying {
     let corner = array(vec2(-1.0, -1.0), vec2(-1.0, 1.0), vec2(1.0, -1.0), vec2(1.0, -1.0), vec2(-1.0, 1.0), vec2(1.0, 1.0));
+    // A stereo pair ends before the view does; its rim goes on.
+    let is_pair = layer.atlas.x > 1.5 && layer.atlas.y < 1.5;
+    let reach = select(1.0, 8.0, is_pair) * layer.half_tangent * vec2(aspect(), 1.0);
     // Farther than the sky, so that it never lies in one plane with it.
-    let in_face = vec3(corner[index] * layer.half_tangent, 1.0) * (3.0 * FAR);
+    let in_face = vec3(corner[index] * reach, 1.0) * (3.0 * FAR);
     return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face);
 }
 
-fn is_faded(clip: vec4<f32>) -> bool {
-    let n = noise(clip.xy);
-    return FADE && (n < layer.share.x || n >= layer.share.y);
+fn aspect() -> f32 {
+    return layer.face_pixels.x / layer.face_pixels.y;
 }
 
 // Where something is in the picture of its face, 0 to 1.
 fn place_of(tangents: vec2<f32>) -> vec2<f32> {
-    return tangents / layer.half_tangent * 0.5 + 0.5;
+    return tangents / (layer.half_tangent * vec2(aspect(), 1.0)) * 0.5 + 0.5;
 }
 
 fn depth_at(place: vec2<f32>, face: u32) -> f32 {
@@ -103,30 +109,45 @@ fn is_rim(place: vec2<f32>, background: f32, face: u32) -> bool {
 }
 
 // BT.709, limited range, to display values.
-fn picture(place: vec2<f32>, face: u32) -> vec4<f32> {
-    // One luma pixel from the border of the face: neither luma nor chroma takes from the neighbour in the atlas.
-    let border = vec2(1.0 / layer.face_size);
-    let origin = vec2(f32(face % 3u), f32(face / 3u));
-    let at = (origin + clamp(place, border, 1.0 - border)) / vec2(3.0, 2.0);
-    let y = (textureSampleLevel(luma, linear, at, 0.0).r - 16.0 / 255.0) * (255.0 / 219.0);
-    let c = (textureSampleLevel(chroma, linear, at, 0.0).rg - 128.0 / 255.0) * (255.0 / 224.0);
+fn display(luma: f32, chroma: vec2<f32>) -> vec3<f32> {
+    let y = (luma - 16.0 / 255.0) * (255.0 / 219.0);
+    let c = (chroma - 128.0 / 255.0) * (255.0 / 224.0);
     let rgb = vec3(y + 1.5748 * c.y, y - 0.1873 * c.x - 0.4681 * c.y, y + 1.8556 * c.x);
-    return vec4(clamp(rgb, vec3(0.0), vec3(1.0)) * layer.brightness, 1.0);
+    return clamp(rgb, vec3(0.0), vec3(1.0));
+}
+
+fn picture(place: vec2<f32>, face: u32) -> vec4<f32> {
+    var inner = place;
+    let k = layer.foveation;
+    if k > 0.001 {
+        inner = asinh((place * 2.0 - 1.0) * sinh(k)) / k * 0.5 + 0.5;
+    }
+    // One luma pixel from the border of the face: neither luma nor chroma takes from the neighbour in the atlas.
+    let border = 1.0 / layer.face_pixels;
+    let columns = u32(layer.atlas.x);
+    let origin = vec2(f32(face % columns), f32(face / columns));
+    let at = (origin + clamp(inner, border, 1.0 - border)) / layer.atlas;
+    var rgb = display(textureSampleLevel(luma, linear, at, 0.0).r, textureSampleLevel(chroma, linear, at, 0.0).rg);
+    let sharp = layer.sharp[face];
+    if sharp.x > 0.0 {
+        let rim = 1.0 / f32(textureDimensions(sharp_luma).x);
+        let there = clamp((place - 0.5) * sharp.y + 0.5, vec2(rim), vec2(1.0 - rim));
+        let fine = display(
+            textureSampleLevel(sharp_luma, linear, there, face, 0.0).r,
+            textureSampleLevel(sharp_chroma, linear, there, face, 0.0).rg,
+        );
+        rgb = mix(rgb, fine, sharp.x);
+    }
+    return vec4(rgb * layer.brightness, 1.0);
 }
 
 @fragment
 fn fs_surface(in: Varying) -> @location(0) vec4<f32> {
-    if is_faded(in.clip) {
-        discard;
-    }
     return picture(place_of(in.in_face.xy / in.in_face.z), in.face);
 }
 
 @fragment
 fn fs_sheet(in: Varying) -> @location(0) vec4<f32> {
-    if is_faded(in.clip) {
-        discard;
-    }
     let here = in.in_face.xy / in.in_face.z;
     var place = place_of(here);
     var background = 0.0;
@@ -156,12 +177,21 @@ fn fs_sheet(in: Varying) -> @location(0) vec4<f32> {
 
 @fragment
 fn fs_edge(in: Varying) -> @location(0) vec4<f32> {
-    if is_faded(in.clip) {
-        discard;
-    }
     let place = place_of(in.in_face.xy / in.in_face.z);
     if !is_before(depth_at(place, in.face), in.extra.x / in.in_face.z) {
         discard;
     }
     return picture(place, in.face);
+}
+
+// What leaves in a cross-fade, drawn elsewhere as it is, over everything.
+@vertex
+fn vs_cover(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
+    let corner = array(vec2(-1.0, -1.0), vec2(3.0, -1.0), vec2(-1.0, 3.0));
+    return vec4(corner[index], 0.0, 1.0);
+}
+
+@fragment
+fn fs_cover(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
+    return textureLoad(luma, vec2<i32>(at.xy), 0);
 }

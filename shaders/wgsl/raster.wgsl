@@ -17,7 +17,7 @@ fn vs_view(
 ) -> Raster {
     let part = instance & 0xffffu;
     let view = instance >> 16u;
-    let from_eye = world_from_part(part, position) - frame.point.xyz;
+    let from_eye = world_from_part(part, position) - frame.views[view].eye.xyz;
     let right = frame.views[view].right;
     let up = frame.views[view].up;
     var out: Raster;
@@ -46,8 +46,7 @@ struct Masked {
 
 // Alpha becomes coverage: a cut-out's edge is softened over about a pixel, a blended surface covers as many of the
 // four samples as its alpha says, rotated by a 2 x 2 pattern so that layers do not all cover the same ones.
-@fragment
-fn fs_alpha(in: Raster, @builtin(primitive_index) triangle: u32) -> Masked {
+fn alpha_mask(in: Raster, triangle: u32) -> Masked {
     let material = parts[in.part].material;
     let level = texture_level(textureDimensions(colors).x, dpdx(in.uv), dpdy(in.uv));
     var alpha = materials[material].base_color.a * unpack4x8unorm(in.color).a;
@@ -68,5 +67,38 @@ fn fs_alpha(in: Raster, @builtin(primitive_index) triangle: u32) -> Masked {
     var out: Masked;
     out.id = vec2(in.part + 1u, triangle);
     out.mask = (doubled | (doubled >> 4u)) & 0xfu;
+    return out;
+}
+
+@fragment
+fn fs_alpha(in: Raster, @builtin(primitive_index) triangle: u32) -> Masked {
+    return alpha_mask(in, triangle);
+}
+
+// For a picture of what lies behind: 65535 * near / z of each pixel of the view, two a word; what is nearer is left
+// out. 0 leaves out nothing.
+@group(2) @binding(0) var<storage, read> cuts: array<u32>;
+
+fn is_cut(clip: vec4<f32>) -> bool {
+    let pixel = vec2<u32>(clip.xy);
+    let index = pixel.y * frame.views[0].rect.z + pixel.x;
+    let cut = (cuts[index / 2u] >> (16u * (index & 1u))) & 0xffffu;
+    return cut > 0u && clip.z * 65535.0 > f32(cut);
+}
+
+@fragment
+fn fs_opaque_behind(in: Raster, @builtin(primitive_index) triangle: u32) -> @location(0) vec2<u32> {
+    if is_cut(in.clip) {
+        discard;
+    }
+    return vec2(in.part + 1u, triangle);
+}
+
+@fragment
+fn fs_alpha_behind(in: Raster, @builtin(primitive_index) triangle: u32) -> Masked {
+    var out = alpha_mask(in, triangle);
+    if is_cut(in.clip) {
+        out.mask = 0u;
+    }
     return out;
 }

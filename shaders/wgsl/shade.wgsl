@@ -7,8 +7,18 @@
 // Two u16 of 65535 * near / z a word, view after view.
 @group(2) @binding(7) var<storage, read_write> depths: array<u32>;
 
-// x = which of the frame's views this is.
-@group(2) @binding(8) var<uniform> slot: vec4<u32>;
+struct Work {
+    // Which of the frame's views this is.
+    view: u32,
+    // Texels of depth across and down, where depth has places of its own.
+    depth_side: u32,
+    unused_1: u32,
+    unused_2: u32,
+    // What is shaded: upper left pixels of tiles of 32 x 16 in the view, x | y << 16.
+    tiles: array<u32>,
+}
+
+@group(2) @binding(8) var<storage, read> work: Work;
 
 // Where a ray meets a triangle is a ratio of dot products with the ray: u = cu.d / cn.d, v = cv.d / cn.d, and with a
 // ray whose component along the view's axis is 1, 1 / z = cn.d / plane.
@@ -47,15 +57,16 @@ var<workgroup> nearest: array<atomic<u32>, 512>;
 var<workgroup> edges: array<u32, 512>;
 var<workgroup> edge_count: atomic<u32>;
 
-fn triangle_of(id: u32) -> Triangle {
+fn triangle_of(view: u32, id: u32) -> Triangle {
+    let eye = frame.views[view].eye.xyz;
     var t: Triangle;
     t.part = (id >> 16u) - 1u;
     let first = parts[t.part].first_index + (id & 0xffffu) * 3u;
     let base = parts[t.part].base_vertex;
     t.corners = vec3(indices[first], indices[first + 1u], indices[first + 2u]) + base;
-    let a = world_from_part(t.part, vertices[t.corners.x].position) - frame.point.xyz;
-    let e1 = world_from_part(t.part, vertices[t.corners.y].position) - frame.point.xyz - a;
-    let e2 = world_from_part(t.part, vertices[t.corners.z].position) - frame.point.xyz - a;
+    let a = world_from_part(t.part, vertices[t.corners.x].position) - eye;
+    let e1 = world_from_part(t.part, vertices[t.corners.y].position) - eye - a;
+    let e2 = world_from_part(t.part, vertices[t.corners.z].position) - eye - a;
     t.cu = cross(e2, a);
     t.cv = cross(a, e1);
     t.cn = cross(e1, e2);
@@ -98,7 +109,7 @@ fn through_haze(c: vec3<f32>, d: vec3<f32>, distance: f32) -> vec3<f32> {
 }
 
 // rgb = light at the eye, times the exposure; or, with w = 1, linear colour that is shown as it is.
-fn shade(t: Triangle, ray: Ray) -> vec4<f32> {
+fn shade(view: u32, t: Triangle, ray: Ray) -> vec4<f32> {
     let det = 1.0 / dot(t.cn, ray.d);
     let u = clamp(dot(t.cu, ray.d) * det, 0.0, 1.0);
     let v = clamp(dot(t.cv, ray.d) * det, 0.0, 1.0 - u);
@@ -138,7 +149,7 @@ fn shade(t: Triangle, ray: Ray) -> vec4<f32> {
     }
 
     var s: Surface;
-    s.point = frame.point.xyz + ray.d * z;
+    s.point = frame.views[view].eye.xyz + ray.d * z;
     s.to_eye = -normalize(ray.d);
     let mirrored = (parts[t.part].flags & PART_MIRRORED) != 0u;
     let away = (dot(t.cn, ray.d) > 0.0);
@@ -218,10 +229,6 @@ fn covers(t: Triangle, d: vec3<f32>) -> bool {
     return min(min(u, v), 1.0 - u - v) > -1e-3;
 }
 
-fn ids_at(pixel: vec2<u32>) -> vec4<u32> {
-    return vec4(id_at(pixel, 0), id_at(pixel, 1), id_at(pixel, 2), id_at(pixel, 3));
-}
-
 fn samples_of(ids: vec4<u32>, id: u32) -> u32 {
     let equal = select(vec4(0u), vec4(1u, 2u, 4u, 8u), ids == vec4(id));
     return equal.x | equal.y | equal.z | equal.w;
@@ -229,31 +236,22 @@ fn samples_of(ids: vec4<u32>, id: u32) -> u32 {
 
 // Shades a triangle (or the sky) for the pixel; `i` is a sample that sees it, `whole` says that all of them do.
 fn see(view: u32, pixel: vec2<u32>, id: u32, i: u32, whole: bool) -> Seen {
-    let right = frame.views[view].right;
-    let up = frame.views[view].up;
-    let size = vec2<f32>(frame.views[view].rect.zw);
-    var ray: Ray;
-    ray.dx = right.xyz * (2.0 * right.w / size.x);
-    ray.dy = up.xyz * (-2.0 * up.w / size.y);
-    let from_middle = vec2<f32>(pixel) + 0.5 - size * 0.5;
-    let centre = frame.views[view].forward.xyz + ray.dx * from_middle.x + ray.dy * from_middle.y;
-    ray.d = centre;
-
+    let middle = vec2<f32>(pixel) + 0.5;
+    var ray = ray_at(view, middle);
     var out: Seen;
     var light = vec4(0.0);
     if id == 0u {
-        light = vec4(sky_view(normalize(centre)) * frame.exposure, 0.0);
+        light = vec4(sky_view(normalize(ray.d)) * frame.exposure, 0.0);
     } else {
-        let t = triangle_of(id);
-        out.depth = frame.point.w * dot(t.cn, centre) / t.plane;
-        if !whole && !covers(t, centre) {
-            let offset = sample_offset(i);
-            ray.d = centre + ray.dx * offset.x + ray.dy * offset.y;
+        let t = triangle_of(view, id);
+        out.depth = frame.point.w * dot(t.cn, ray.d) / t.plane;
+        if !whole && !covers(t, ray.d) {
+            ray.d = ray_at(view, middle + sample_offset(i)).d;
             // The plane may run away between the sample and the pixel's centre.
             let sampled = frame.point.w * dot(t.cn, ray.d) / t.plane;
             out.depth = clamp(out.depth, sampled * 0.8, sampled * 1.25);
         }
-        light = shade(t, ray);
+        light = shade(view, t, ray);
     }
     out.color = clamp(select(tone_map(light.rgb), srgb_encode(light.rgb), light.w > 0.0), vec3(0.0), vec3(1.0));
     return out;
@@ -276,11 +274,11 @@ fn cs_shade(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let view = slot.x;
-    let area = frame.views[view].area;
-    let origin = area.xy + group.xy * vec2(32u, 16u);
+    let view = work.view;
+    let tile = work.tiles[group.x];
+    let origin = vec2(tile & 0xffffu, tile >> 16u);
     let own = pixel_of(origin, thread * 8u);
-    let inside = all(own < area.xy + area.zw);
+    let inside = all(own < frame.views[view].rect.zw);
     if thread == 0u {
         atomicStore(&edge_count, 0u);
     }
@@ -291,7 +289,7 @@ fn cs_shade(
         if inside {
             let index = thread * 8u + k;
             let pixel = pixel_of(origin, index);
-            let ids = ids_at(pixel);
+            let ids = ids_at(view, pixel);
             let same = samples_of(ids, ids.x);
             let count = countOneBits(same);
             let seen = see(view, pixel, ids.x, 0u, same == 15u);
@@ -320,7 +318,7 @@ fn cs_shade(
         if left != 0u {
             let index = edges[edge] >> 4u;
             let pixel = pixel_of(origin, index);
-            let ids = ids_at(pixel);
+            let ids = ids_at(view, pixel);
             let i = firstTrailingBit(left);
             let same = samples_of(ids, ids[i]);
             let count = countOneBits(same);
@@ -353,14 +351,11 @@ fn color_of(index: u32) -> vec3<f32> {
     return min(vec3<f32>(sum) * (0.25 / STEPS), vec3(1.0));
 }
 
-// Writes 4 x 2 pixels: eight of luma, two of chroma, eight of depth.
+// Writes 4 x 2 pixels: eight of luma, two of chroma, eight of depth where depth has the picture's places.
 fn write(view: u32, pixel: vec2<u32>, first: u32) {
     let rect = frame.views[view].rect;
     var luma = vec2(0u);
     var chroma = 0u;
-    // Word index of the pixel pairs of the upper row; views of one vantage have one size.
-    let depth_row = rect.z / 2u;
-    let depth_at = view * (rect.w * depth_row) + pixel.y * depth_row + pixel.x / 2u;
     for (var pair = 0u; pair < 2u; pair++) {
         var sum = vec3(0.0);
         var words = vec2(0u);
@@ -374,8 +369,7 @@ fn write(view: u32, pixel: vec2<u32>, first: u32) {
             luma[row] = luma[row] | (y << (column * 8u));
             words[row] = words[row] | ((atomicLoad(&nearest[index]) & 0xffffu) << ((k & 1u) * 16u));
         }
-        depths[depth_at + pair] = words.x;
-        depths[depth_at + pair + depth_row] = words.y;
+        keep_depth(view, pixel + vec2(pair * 2u, 0u), words);
         let mean = sum * 0.25;
         let y = dot(mean, vec3(0.2126, 0.7152, 0.0722));
         let u = u32(128.5 + 224.0 * (mean.z - y) / 1.8556);

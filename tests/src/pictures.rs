@@ -132,6 +132,7 @@ impl Direct {
                 height,
             },
             force: true,
+            only: None,
         };
         let (planned, _) = plan(self.executor.scenes(), &Memory::default(), &[request]);
         assert_eq!(planned.refused, Vec::new());

@@ -93,7 +93,7 @@ fn main() {
                 pixels += p.vantages[0]
                     .views
                     .iter()
-                    .filter_map(|v| v.changed)
+                    .flat_map(|v| v.changed.areas())
                     .map(|a| f64::from(a.size.x * a.size.y))
                     .sum::<f64>();
                 views += executor.execute(&p).unwrap()[0].drawn_views;

@@ -84,9 +84,14 @@ impl Area {
         }
     }
 
-    /// The tiles of a view that may show any of the box; `None` when there are none.
-    pub(crate) fn around(b: &Aabb, view: &View, eye: Vec3, near: f32) -> Option<Self> {
+    /// The tiles of a view at a vantage's point that may show any of the box; `None` when there are none. Of an
+    /// undivided view all or none.
+    pub(crate) fn around(b: &Aabb, view: &View, point: Vec3, near: f32) -> Option<Self> {
         let whole = Self::whole(view);
+        if view.is_undivided() {
+            return Frustum::new(view, point, near).sees(b).then_some(whole);
+        }
+        let eye = point + view.offset;
         let (mut low, mut high) = (Vec2::INFINITY, Vec2::NEG_INFINITY);
         for corner in b.corners() {
             let d = corner - eye;
@@ -109,14 +114,128 @@ impl Area {
             size: high - low,
         })
     }
+}
 
-    pub(crate) fn union(self, other: Self) -> Self {
-        let origin = self.origin.min(other.origin);
-        let end = (self.origin + self.size).max(other.origin + other.size);
+/// A set of a view's tiles.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tiles {
+    /// The view, in pixels.
+    view: UVec2,
+    /// Tiles across and down.
+    count: UVec2,
+    /// Row after row, 64 a word.
+    words: Vec<u64>,
+}
+
+impl Tiles {
+    /// None of the tiles of a view of so many pixels.
+    #[must_use]
+    pub fn none(view: UVec2) -> Self {
+        let count = (view + TILE - 1) / TILE;
+        let words = (count.x as usize * count.y as usize).div_ceil(64);
         Self {
+            view,
+            count,
+            words: vec![0; words],
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(view: UVec2) -> Self {
+        let mut tiles = Self::none(view);
+        tiles.add(&Area {
+            origin: UVec2::ZERO,
+            size: view,
+        });
+        tiles
+    }
+
+    /// The pixels of the view.
+    #[must_use]
+    pub const fn view(&self) -> UVec2 {
+        self.view
+    }
+
+    /// Adds those that an area touches.
+    pub fn add(&mut self, area: &Area) {
+        let end = (area.origin + area.size).min(self.view);
+        let end = (end + TILE - 1) / TILE;
+        for y in area.origin.y / TILE.y..end.y {
+            for x in area.origin.x / TILE.x..end.x {
+                let (word, bit) = self.place(UVec2::new(x, y));
+                self.words[word] |= bit;
+            }
+        }
+    }
+
+    /// Those that are in both sets, which are of the same view.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+        self
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|w| *w == 0)
+    }
+
+    /// Whether a pixel lies in one of them.
+    #[must_use]
+    pub fn contains(&self, pixel: UVec2) -> bool {
+        let (word, bit) = self.place(pixel / TILE);
+        pixel.cmplt(self.view).all() && self.words[word] & bit != 0
+    }
+
+    /// The pixels of each, row after row.
+    pub fn areas(&self) -> impl Iterator<Item = Area> {
+        let tiles = (0..self.count.y).flat_map(|y| (0..self.count.x).map(move |x| UVec2::new(x, y)));
+        tiles
+            .map(|t| t * TILE)
+            .filter(|o| self.contains(*o))
+            .map(|origin| Area {
+                origin,
+                size: TILE.min(self.view - origin),
+            })
+    }
+
+    /// The same pixels as [`Self::areas`] in fewer rectangles: tiles side by side are one.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Area> {
+        let mut tiles = self.areas().peekable();
+        std::iter::from_fn(move || {
+            let mut run = tiles.next()?;
+            let next_to = |run: &Area, a: &Area| a.origin.y == run.origin.y && a.origin.x == run.origin.x + run.size.x;
+            while let Some(next) = tiles.next_if(|a| next_to(&run, a)) {
+                run.size.x += next.size.x;
+            }
+            Some(run)
+        })
+    }
+
+    /// The rectangle around all of them.
+    #[must_use]
+    pub fn bounds(&self) -> Option<Area> {
+        let ends = self.areas().map(|a| (a.origin, a.origin + a.size));
+        let (origin, end) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        Some(Area {
             origin,
             size: end - origin,
-        }
+        })
+    }
+
+    const fn place(&self, tile: UVec2) -> (usize, u64) {
+        let index = tile.y as usize * self.count.x as usize + tile.x as usize;
+        (index / 64, 1 << (index % 64))
     }
 }
 
@@ -130,12 +249,14 @@ pub(crate) struct Frustum {
 }
 
 impl Frustum {
-    pub(crate) fn new(view: &View, eye: Vec3, near: f32) -> Self {
-        Self::of_area(view, &Area::whole(view), eye, near)
+    /// What a view at a vantage's point sees.
+    pub(crate) fn new(view: &View, point: Vec3, near: f32) -> Self {
+        Self::of_area(view, &Area::whole(view), point, near)
     }
 
-    /// What an area of a view sees.
-    pub(crate) fn of_area(view: &View, area: &Area, eye: Vec3, near: f32) -> Self {
+    /// What an area of a view sees; the area of an undivided one is all of it.
+    pub(crate) fn of_area(view: &View, area: &Area, point: Vec3, near: f32) -> Self {
+        let eye = point + view.offset;
         let (right, up, forward) = (view.world_from_view.x_axis, view.world_from_view.y_axis, view.forward());
         let size = view.size.as_vec2();
         let low = (area.origin.as_vec2() / size * 2.0 - 1.0) * view.half_tangent;

@@ -6,6 +6,7 @@
 //! a frame comes from the picture before.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod behind;
 mod cull;
 mod error;
 mod gpu;
@@ -19,7 +20,7 @@ mod seen;
 mod store;
 mod view;
 
-pub use cull::Area;
+pub use cull::{Area, Tiles};
 pub use error::{Error, Result};
 pub use gpu::{Adapter, Config, Executor, Frame, Submission};
 pub use lamps::Lamp;

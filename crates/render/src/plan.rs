@@ -7,23 +7,54 @@ use glam::{Mat4, Vec3};
 use tongyou_protocol::TourTime;
 use tongyou_scene::Lighting;
 
-use crate::cull::{Aabb, Area, Frustum};
+use crate::behind::TileMask;
+use crate::cull::{Aabb, Frustum, Tiles};
 use crate::lamps::{self, Lamp};
 use crate::prepare::Prepared;
 use crate::seen::{Change, Seen};
-use crate::{SceneId, SceneStore, VantageKey, VantageRequest, View};
+use crate::{SceneId, SceneStore, VantageKey, VantageKind, VantageRequest, View};
 
 /// What each view of each vantage showed when it was last drawn. Starts empty; each call of [`plan`] gives the next
 /// one. If a plan was not carried out, keep the old one. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     seen: BTreeMap<VantageKey, Arc<Seen>>,
+    /// With these the device was lost: how often with that one alone.
+    suspects: BTreeMap<VantageKey, u32>,
 }
+
+/// A vantage with which alone the device was lost so often is refused.
+const MOST_LOSSES: u32 = 2;
 
 impl Memory {
     /// Forgets the vantages that are not to be kept. One that is only not asked for in a call of [`plan`] stays.
     pub fn retain(&mut self, mut keep: impl FnMut(VantageKey) -> bool) {
         self.seen.retain(|key, _| keep(*key));
+        self.suspects.retain(|key, _| keep(*key));
+    }
+
+    /// The device was lost while this was drawn: all pictures are gone, and whoever was in the plan is suspected. A
+    /// vantage that was alone in it for the second time is refused from now on, until [`Self::retain`] drops it.
+    pub fn lost(&mut self, with: &RenderPlan) {
+        self.seen.clear();
+        for vantage in &with.vantages {
+            let losses = self.suspects.entry(vantage.key).or_insert(0);
+            *losses += u32::from(with.vantages.len() == 1);
+        }
+    }
+
+    /// This was drawn: nobody in it is suspected any more.
+    pub fn drawn(&mut self, plan: &RenderPlan) {
+        for vantage in &plan.vantages {
+            self.suspects.remove(&vantage.key);
+        }
+    }
+
+    /// Somebody in this plan is suspected: it is to be drawn in pieces, see [`RenderPlan::split`], so that the one
+    /// with which the device is lost is found.
+    #[must_use]
+    pub fn suspects(&self, plan: &RenderPlan) -> bool {
+        plan.vantages.iter().any(|v| self.suspects.contains_key(&v.key))
     }
 }
 
@@ -87,7 +118,10 @@ pub struct VantagePlan {
     pub height: u32,
     /// All cameras of the vantage and what each may see.
     pub views: Vec<PlannedView>,
-    /// Depth differs from the last set's, or there was none, or the request forces it: the frame has it.
+    /// The tiles that alone are drawn.
+    pub only: Option<Arc<TileMask>>,
+    /// Depth differs from the last set's, or there was none, or the request forces it: the frame has it, unless it has
+    /// none by its kind.
     pub depth: bool,
     /// What the whole picture shows once the plan is carried out.
     pub shows: PictureKey,
@@ -103,8 +137,8 @@ pub struct PictureKey(pub u64);
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedView {
     /// Where it shows something else than it did; the rest need not be drawn.
-    pub changed: Option<Area>,
-    /// Those of `parts` that may be seen in the area that changed.
+    pub changed: Tiles,
+    /// Those of `parts` that may be seen there.
     pub changed_parts: Vec<u32>,
     /// The camera.
     pub view: View,
@@ -125,8 +159,14 @@ pub enum Refusal {
     #[error("the near plane must be at 1 mm to 100 m")]
     Near,
     /// The picture's size or angle.
-    #[error("width must be a multiple of 4, height of 2, both at most 8192, the angle between 0.01 and 3 radians")]
+    #[error("width must be a multiple of 4, height of 2, both at most 4096, the angle between 0.01 and 3 radians")]
     Shape,
+    /// A mask goes with a panorama.
+    #[error("only a panorama can be drawn in part")]
+    Mask,
+    /// See [`Memory::lost`].
+    #[error("the graphics device was lost each time that it was drawn")]
+    LosesDevice,
     /// The same vantage was asked for before in the same call.
     #[error("asked for twice")]
     Twice,
@@ -153,7 +193,12 @@ pub fn plan(scenes: &SceneStore, memory: &Memory, requests: &[VantageRequest]) -
     let mut asked = BTreeSet::new();
     let mut evaluated: Vec<Evaluated> = Vec::new();
     for request in requests {
+        let loses_device = memory.suspects.get(&request.key).is_some_and(|n| *n >= MOST_LOSSES);
         let prepared = match check(scenes, request, asked.contains(&request.key)) {
+            Ok(_) if loses_device => {
+                plan.refused.push((request.key, Refusal::LosesDevice));
+                continue;
+            }
             Ok(prepared) => prepared,
             Err(refusal) => {
                 plan.refused.push((request.key, refusal));
@@ -169,14 +214,26 @@ pub fn plan(scenes: &SceneStore, memory: &Memory, requests: &[VantageRequest]) -
         let scene = &evaluated[at];
         let mut shown = Seen::now(request, prepared, &scene.plan, &scene.boxes, scene.floor);
         let old = memory.seen.get(&request.key).map(AsRef::as_ref);
-        let changes = shown.settle(old, &prepared.parts, scene.floor);
-        if old.is_some() && !request.force && changes.iter().all(|c| c.area.is_none()) {
+        let mut changes = shown.settle(old, &prepared.parts, scene.floor);
+        if let Some(mask) = &request.only {
+            let faces = changes.into_iter().enumerate();
+            changes = faces
+                .filter_map(|(face, c)| Some(c.within(mask.tiles(face)?)))
+                .collect();
+        }
+        if old.is_some() && !request.force && changes.iter().all(|c| c.tiles.is_empty()) {
             plan.still.push(request.key);
             continue;
         }
         let base = old.filter(|old| old.has_place_of(&shown)).map(Seen::key);
-        plan.vantages
-            .push(vantage_plan(request, at, &scene.boxes, &changes, base, shown.key()));
+        plan.vantages.push(vantage_plan(
+            request,
+            at,
+            (prepared, &scene.boxes),
+            changes,
+            base,
+            shown.key(),
+        ));
         next.seen.insert(request.key, Arc::new(shown));
     }
     keep_used(&mut plan, evaluated);
@@ -198,6 +255,9 @@ fn check<'a>(scenes: &'a SceneStore, request: &VantageRequest, twice: bool) -> R
     }
     if !request.kind.is_valid() {
         return Err(Refusal::Shape);
+    }
+    if request.only.is_some() && request.kind != VantageKind::Panorama {
+        return Err(Refusal::Mask);
     }
     scenes.get(request.scene).ok_or(Refusal::UnknownScene(request.scene))
 }
@@ -226,33 +286,36 @@ impl Evaluated {
 fn vantage_plan(
     request: &VantageRequest,
     scene: usize,
-    boxes: &[Aabb],
-    changes: &[Change],
+    (prepared, boxes): (&Prepared, &[Aabb]),
+    changes: Vec<Change>,
     base: Option<PictureKey>,
     shows: PictureKey,
 ) -> VantagePlan {
     let (width, height) = request.kind.size();
+    let depth = request.force || changes.iter().any(|c| c.geometry);
+    let shows_local = request.kind.shows_local();
     let views = request.kind.views().into_iter().zip(changes).map(|(view, change)| {
         let frustum = Frustum::new(&view, request.point, request.near);
         let mut parts: Vec<(f32, u32)> = (0u32..)
-            .zip(boxes)
-            .filter(|(_, b)| frustum.sees(b))
-            .map(|(i, b)| (b.distance(request.point), i))
+            .zip(prepared.parts.iter().zip(boxes))
+            .filter(|(_, (part, b))| (shows_local || !part.local) && frustum.sees(b))
+            .map(|(i, (_, b))| (b.distance(request.point), i))
             .collect();
         parts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let parts: Vec<u32> = parts.into_iter().map(|p| p.1).collect();
-        let changed_parts = change.area.map_or_else(Vec::new, |area| {
+        let changed_parts = change.tiles.bounds().map_or_else(Vec::new, |area| {
             let frustum = Frustum::of_area(&view, &area, request.point, request.near);
             let seen = parts.iter().filter(|p| frustum.sees(&boxes[**p as usize]));
             seen.copied().collect()
         });
         PlannedView {
-            changed: change.area,
+            changed: change.tiles,
             changed_parts,
             view,
             parts,
         }
     });
+    let views: Vec<PlannedView> = views.collect();
     VantagePlan {
         key: request.key,
         scene,
@@ -261,8 +324,9 @@ fn vantage_plan(
         near: request.near,
         width,
         height,
-        views: views.collect(),
-        depth: request.force || changes.iter().any(|c| c.geometry),
+        depth: depth && views.iter().any(|v| v.view.has_depth()),
+        views,
+        only: request.only.clone(),
         shows,
         base,
     }

@@ -36,6 +36,8 @@ pub(crate) struct Part {
     pub(crate) alpha_tested: bool,
     pub(crate) double_sided: bool,
     pub(crate) moving: bool,
+    /// Each headset draws it itself, see `VantageKind::shows_local`.
+    pub(crate) local: bool,
 }
 
 /// Vertices and indices of a scene's meshes, each once however many nodes show them.
@@ -61,7 +63,8 @@ struct Chunk {
 /// A scene with too many parts or vertices, or with a reference to something that is not there.
 pub(crate) fn prepare(scene: &Scene) -> Result<(Prepared, Geometry)> {
     check_references(scene)?;
-    let moving = moving_nodes(scene);
+    let moving = with_children(scene, scene.animations.iter().flat_map(|a| &a.channels).map(|c| c.node));
+    let local = with_children(scene, scene.local.iter().copied());
     let mut geometry = Geometry::default();
     let mut chunks_of_mesh = Vec::with_capacity(scene.meshes.len());
     for mesh in &scene.meshes {
@@ -82,6 +85,7 @@ pub(crate) fn prepare(scene: &Scene) -> Result<(Prepared, Geometry)> {
                 alpha_tested: material.is_some_and(|m| m.alpha != Alpha::Opaque),
                 double_sided: material.is_some_and(|m| m.double_sided),
                 moving: moving[index],
+                local: local[index],
             });
         }
     }
@@ -161,6 +165,14 @@ fn check_references(scene: &Scene) -> Result<()> {
             check(&what, "image", image, scene.images.len())?;
         }
     }
+    for &node in &scene.local {
+        check(
+            &|| "the list of local nodes".to_owned(),
+            "node",
+            Some(node),
+            scene.nodes.len(),
+        )?;
+    }
     for animation in &scene.animations {
         for channel in &animation.channels {
             let what = || format!("animation {}", animation.name);
@@ -186,17 +198,18 @@ fn check_references(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-fn moving_nodes(scene: &Scene) -> Vec<bool> {
-    let mut moving = vec![false; scene.nodes.len()];
-    for channel in scene.animations.iter().flat_map(|a| &a.channels) {
-        moving[channel.node] = true;
+/// Whether each node is one of these, or below one.
+fn with_children(scene: &Scene, nodes: impl Iterator<Item = usize>) -> Vec<bool> {
+    let mut is_one = vec![false; scene.nodes.len()];
+    for node in nodes {
+        is_one[node] = true;
     }
-    for i in 0..moving.len() {
+    for i in 0..is_one.len() {
         if let Some(parent) = scene.nodes[i].parent {
-            moving[i] |= moving[parent];
+            is_one[i] |= is_one[parent];
         }
     }
-    moving
+    is_one
 }
 
 fn add_mesh(scene: &Scene, mesh: &Mesh, geometry: &mut Geometry) -> Result<Vec<Chunk>> {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use glam::{Mat4, Vec3};
 use tongyou_scene::Lighting;
 
-use crate::cull::{Aabb, Area, Frustum};
+use crate::cull::{Aabb, Area, Frustum, Tiles};
 use crate::lamps::{Lamp, MAX_PER_CELL};
 use crate::plan::{PictureKey, ScenePlan};
 use crate::prepare::{Part, Prepared};
@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     point: Vec3,
     near: f32,
     kind: VantageKind,
+    /// The mask of [`VantageRequest::only`].
+    only: Option<u64>,
     /// As each view was when it was last drawn, which need not have been at one instant.
     views: Vec<SeenView>,
 }
@@ -48,23 +50,40 @@ struct SeenView {
 }
 
 /// Where a view's colours changed, and whether its depth did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) area: Option<Area>,
+    pub(crate) tiles: Tiles,
     pub(crate) geometry: bool,
 }
 
 impl Change {
-    const NONE: Self = Self {
-        area: None,
-        geometry: false,
-    };
+    fn none(view: &View) -> Self {
+        Self {
+            tiles: Tiles::none(view.size),
+            geometry: false,
+        }
+    }
+
+    fn all(view: &View) -> Self {
+        Self {
+            tiles: Tiles::all(view.size),
+            geometry: true,
+        }
+    }
 
     fn add(&mut self, area: Option<Area>) {
-        self.area = match (self.area, area) {
-            (Some(a), Some(b)) => Some(a.union(b)),
-            (a, b) => a.or(b),
-        };
+        if let Some(area) = area {
+            self.tiles.add(&area);
+        }
+    }
+
+    /// Nothing else is drawn.
+    pub(crate) fn within(self, tiles: &Tiles) -> Self {
+        let tiles = self.tiles.and(tiles);
+        Self {
+            geometry: self.geometry && !tiles.is_empty(),
+            tiles,
+        }
     }
 }
 
@@ -79,10 +98,14 @@ impl Seen {
         let lighting = &request.lighting;
         let view = |view: View| {
             let frustum = Frustum::new(&view, request.point, request.near);
-            let sees = |b: &Aabb| frustum.sees(b) || !shadow(&frustum, b, lighting, request.point, floor).is_empty();
+            let shows_local = request.kind.shows_local();
+            let sees = |part: &Part, b: &Aabb| {
+                (shows_local || !part.local) && frustum.sees(b)
+                    || !shadow(&frustum, b, lighting, request.point, floor).is_empty()
+            };
             let moving = (0u32..)
                 .zip(prepared.parts.iter().zip(boxes))
-                .filter(|(_, (part, b))| part.moving && sees(b))
+                .filter(|(_, (part, b))| part.moving && sees(part, b))
                 .map(|(i, (part, _))| (i, scene.world_from_nodes[part.node]));
             let lit = lighting.lamps > 0.0;
             // A full cell keeps the strongest lamps, so that any of them matters to all.
@@ -100,6 +123,7 @@ impl Seen {
             point: request.point,
             near: request.near,
             kind: request.kind,
+            only: request.only.as_ref().map(|mask| mask.key()),
             views: request.kind.views().into_iter().map(view).collect(),
         }
     }
@@ -109,11 +133,7 @@ impl Seen {
     pub(crate) fn settle(&mut self, old: Option<&Self>, parts: &[Part], floor: f32) -> Vec<Change> {
         let views = self.kind.views();
         let Some(old) = old.filter(|old| old.has_place_of(self)) else {
-            let all = |view| Change {
-                area: Some(Area::whole(view)),
-                geometry: true,
-            };
-            return views.iter().map(all).collect();
+            return views.iter().map(Change::all).collect();
         };
         let finest = views.iter().map(View::radians_per_pixel);
         let threshold = finest.fold(f32::INFINITY, f32::min) * STILL_PIXELS;
@@ -147,11 +167,14 @@ impl Seen {
         threshold: f32,
         floor: f32,
     ) -> Change {
-        let mut change = Change::NONE;
+        let mut change = Change::none(view);
         let mut show = |part: u32, world: &Mat4| {
             let b = parts[part as usize].bounds.transformed(world);
-            change.geometry = true;
-            change.add(Area::around(&b, view, self.point, self.near));
+            if self.kind.shows_local() || !parts[part as usize].local {
+                let area = Area::around(&b, view, self.point, self.near);
+                change.geometry |= area.is_some();
+                change.add(area);
+            }
             let frustum = Frustum::new(view, self.point, self.near);
             for (piece, margin) in shadow(&frustum, &b, &self.lighting, self.point, floor) {
                 let wider = Aabb {
@@ -185,7 +208,7 @@ impl Seen {
 
     /// Whether both show the same scene with the same cameras: one's pixels may be the other's.
     pub(crate) fn has_place_of(&self, other: &Self) -> bool {
-        let place = |s: &Self| (s.scene, s.point, s.near, s.kind);
+        let place = |s: &Self| (s.scene, s.point, s.near, s.kind, s.only);
         place(self) == place(other)
     }
 
@@ -204,17 +227,16 @@ impl Seen {
             numbers.extend(v.to_array());
         }
         numbers.extend([self.near, l.lamps, l.emissive, l.exposure, l.haze_per_m]);
-        if let VantageKind::Flat {
-            world_from_camera,
-            vertical_fov_rad,
-            ..
-        } = self.kind
-        {
-            numbers.extend(world_from_camera.to_array());
-            numbers.push(vertical_fov_rad);
+        for view in self.kind.views() {
+            numbers.extend(view.world_from_view.to_cols_array());
+            numbers.extend(view.offset.to_array());
+            numbers.extend(view.half_tangent.to_array());
+            numbers.push(view.foveation);
+            numbers.extend(view.depth.as_vec2().to_array());
         }
         let mut hasher = DefaultHasher::new();
-        (self.scene, self.kind.size(), self.views.len()).hash(&mut hasher);
+        (self.scene, self.kind.size(), self.views.len(), self.only).hash(&mut hasher);
+        self.kind.shows_local().hash(&mut hasher);
         for view in &self.views {
             (view.moving.len(), view.lamps.len()).hash(&mut hasher);
             for (part, world) in &view.moving {

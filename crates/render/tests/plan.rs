@@ -74,7 +74,7 @@ fn describe(plan: &RenderPlan) -> String {
             writeln!(
                 text,
                 "  {} looks {} at {} size {} sees {:?}",
-                if p.changed.is_some() { "changed" } else { "same" },
+                if p.changed.is_empty() { "same" } else { "changed" },
                 p.view.forward(),
                 p.view.origin,
                 p.view.size,
@@ -109,7 +109,7 @@ fn a_flat_view_of_what_stands_still_is_still_while_something_turns_behind_it() {
     let (third, after) = plan(&store, &memory, &at(3.5, &[forced]));
     assert!(third.vantages[0].depth);
     assert!(
-        third.vantages[0].views[0].changed.is_none(),
+        third.vantages[0].views[0].changed.is_empty(),
         "the picture before will do"
     );
     assert_eq!(third.vantages[0].base, Some(third.vantages[0].shows));
@@ -144,7 +144,7 @@ fn changed_faces(scene: &Scene, lighting: &tongyou_scene::Lighting) -> Vec<Vec<u
         let (plan, next) = plan(&store, &memory, &at(f64::from(second), &request));
         memory = next;
         let views = plan.vantages[0].views.iter().enumerate();
-        views.filter(|(_, v)| v.changed.is_some()).map(|(i, _)| i).collect()
+        views.filter(|(_, v)| !v.changed.is_empty()).map(|(i, _)| i).collect()
     });
     let all: Vec<Vec<usize>> = steps.collect();
     assert_eq!(all[0], [0, 1, 2, 3, 4, 5], "the first is drawn whole");

@@ -148,6 +148,7 @@ impl Studio {
             near: near_m.unwrap_or(NEAR_M),
             kind,
             force: true,
+            only: None,
         };
         let (planned, memory) = plan(self.executor.scenes(), &self.memory, &[request]);
         assert_eq!(planned.refused, Vec::new());

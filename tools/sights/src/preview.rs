@@ -87,6 +87,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             height,
         },
         force: true,
+        only: None,
     };
     let (plan, _) = plan(executor.scenes(), &Memory::default(), &[request]);
     if let Some((_, refusal)) = plan.refused.first() {

@@ -1,32 +1,27 @@
 //! Carries out a plan: per vantage a shadow update, a visibility pass, a shading pass and a copy for the CPU, all
 //! vantages in one submission.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use glam::{UVec4, Vec3, Vec4};
+use glam::{Vec3, Vec4};
 use tongyou_protocol::TourTime;
-use tongyou_scene::{Lighting, Scene};
-use wgpu::{
-    BindGroup, Buffer, BufferUsages, Color, CommandEncoder, CommandEncoderDescriptor, LoadOp, MapMode, Operations,
-    RenderPassColorAttachment, RenderPassDepthStencilAttachment, RenderPassDescriptor, StoreOp,
-};
+use tongyou_scene::Scene;
+use wgpu::{CommandEncoder, CommandEncoderDescriptor, MapMode};
 
 use super::device::{Adapter, Gpu};
-use super::layout;
-use super::pictures::{Drawn, Picture, Pictures, pixels};
-use super::pipelines::{Pipelines, group, raster_index};
-use super::scene::{GpuScene, Instant};
-use super::shadow::{Casters, ShadowMap};
-use super::target::{Readback, Target};
-use crate::cull::TILE;
+use super::passes;
+use super::pictures::{Drawn, Picture, Pictures};
+use super::pipelines::Pipelines;
+use super::scene::GpuScene;
+use super::shadow::{Casters, ShadowMaps};
+use super::target::{Readback, Shape, Target};
+use super::vantage::Vantage;
+use crate::behind::TileMask;
 use crate::plan::{PictureKey, RenderPlan, ScenePlan, VantagePlan};
-use crate::{Area, Error, Result, SceneId, SceneStore, VantageKey, light};
+use crate::{Error, Result, SceneId, SceneStore, Tiles, VantageKey, light};
 
-/// Vantages whose shadow maps are kept; the one that was drawn longest ago goes first.
-const KEPT_VANTAGES: usize = 16;
-
-/// The nearer shadow map's place is rounded to this, in metres.
-const SHADOW_STEP_M: f32 = 16.0;
+/// Vantages whose buffers are kept; the one that was drawn longest ago goes first.
+const KEPT_VANTAGES: usize = 64;
 
 /// How an [`Executor`] is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +40,10 @@ pub struct Executor {
     largest_image: u32,
     store: SceneStore,
     scenes: Vec<GpuScene>,
-    targets: BTreeMap<(u32, u32), Target>,
+    targets: HashMap<Shape, Target>,
     vantages: BTreeMap<VantageKey, Vantage>,
+    shadows_near: ShadowMaps,
+    shadows_far: ShadowMaps,
     pictures: Pictures,
     /// Counts submissions, to know which vantage was drawn longest ago.
     submissions: u64,
@@ -69,8 +66,8 @@ pub struct Frame {
     pub height: u32,
     /// The Y plane, then interleaved U and V; BT.709 limited range, sRGB transfer.
     pub nv12: Vec<u8>,
-    /// `round(65535 near / z)` with planar z, 0 for the sky; face after face, rows top to bottom. `None` when it is
-    /// the same as in the vantage's last frame.
+    /// `round(65535 near / z)` with planar z, 0 for the sky; view after view, rows top to bottom. `None` when it is
+    /// the same as in the vantage's last frame, and for a face. [`crate::behind::ABSENT`] outside a mask.
     pub depth: Option<Vec<u16>>,
     /// Linear factor before tone mapping.
     pub exposure: f32,
@@ -78,6 +75,8 @@ pub struct Frame {
     pub ambient_sh: [[f32; 3]; 9],
     /// How many of the vantage's views were drawn for it; the others are as they were.
     pub drawn_views: usize,
+    /// For each of the vantage's views, whether its colours differ from the last frame's.
+    pub changed: [bool; 6],
 }
 
 /// A plan on its way through the device. Give it to [`Executor::collect`].
@@ -91,6 +90,8 @@ struct Pending {
     /// Everything but the pixels.
     frame: Frame,
     shows: PictureKey,
+    shape: Shape,
+    masked: bool,
     /// The picture before, or an empty one.
     picture: Picture,
     drawn: Vec<Drawn>,
@@ -100,15 +101,6 @@ struct Pending {
     read_depth: bool,
     /// `None` when nothing was drawn.
     readback: Option<Readback>,
-}
-
-/// What is kept of a vantage from set to set.
-struct Vantage {
-    uniform: Buffer,
-    group: BindGroup,
-    shadow_near: ShadowMap,
-    shadow_far: ShadowMap,
-    last_used: u64,
 }
 
 impl Default for Config {
@@ -140,8 +132,10 @@ impl Executor {
             largest_image: 1 << largest_image.clamp(64, 8192).ilog2(),
             store: SceneStore::new(),
             scenes: Vec::new(),
-            targets: BTreeMap::new(),
+            targets: HashMap::new(),
             vantages: BTreeMap::new(),
+            shadows_near: ShadowMaps::new(1536, 56.0, 16.0),
+            shadows_far: ShadowMaps::new(1024, 320.0, 64.0),
             pictures: Pictures::default(),
             submissions: 0,
         })
@@ -255,9 +249,9 @@ impl Executor {
         for mut p in submission.pending {
             let mut frame = p.frame;
             if let Some(readback) = p.readback {
-                p.picture
-                    .take(frame.width, frame.height, &p.drawn, p.read_depth, &readback)?;
-                if let Some(target) = self.targets.get_mut(&(frame.width, frame.height)) {
+                let size = (frame.width, frame.height);
+                p.picture.take(size, &p.drawn, p.read_depth, p.masked, &readback)?;
+                if let Some(target) = self.targets.get_mut(&p.shape) {
                     target.give_back(readback);
                 }
             }
@@ -279,76 +273,75 @@ impl Executor {
         let instant = instant.ok_or(Error::UnknownScene(id.0))?;
         let (gpu, pipelines) = (&self.gpu, &self.pipelines);
         let ambient_sh = light::ambient_sh(&vantage.lighting);
-        let size = (vantage.width, vantage.height);
         // Vantages of two sessions may have shown the same.
         let again = plan.vantages[number + 1..].iter().any(|v| v.base == vantage.base);
         let base = vantage.base.and_then(|key| self.pictures.take(key, again));
-        let read_depth = vantage.depth || base.is_none();
-        let views = vantage.views.iter().enumerate();
-        let drawn: Vec<Drawn> = views
-            .filter_map(|(number, v)| {
-                let area = if base.is_none() {
-                    Area::whole(&v.view)
-                } else {
-                    v.changed?
-                };
-                Some(Drawn {
-                    view: v.view,
-                    number,
-                    area,
-                })
-            })
-            .collect();
         let whole = base.is_none();
+        let drawn = drawn(vantage, whole);
+        let shape = Shape::of(vantage);
+        let depths = vantage.views.iter().map(|v| v.view.depth_len()).sum();
+        let masked = vantage.only.is_some();
         let mut pending = Pending {
             frame: empty_frame(scene, vantage, ambient_sh, drawn.len()),
             shows: vantage.shows,
-            picture: base.unwrap_or_else(|| Picture::new(size.0, size.1)),
+            shape,
+            masked,
+            picture: base.unwrap_or_else(|| Picture::new(vantage.width, vantage.height, depths, masked)),
             drawn,
             with_depth: vantage.depth,
-            read_depth,
+            read_depth: depths > 0 && (vantage.depth || whole),
             readback: None,
         };
-        let Some(first) = pending.drawn.first() else {
+        let drawn = &pending.drawn;
+        let Some(first) = drawn.first() else {
             return Ok(pending);
         };
-        let drawn = &pending.drawn;
-        let depth_bytes = (drawn.len() * pixels(&first.view) * 2) as u64;
+        let depth_bytes = (drawn.len() * first.view.depth_len() * 2) as u64;
         let readback = gpu.guarded("drawing a vantage", || {
-            let target = self
-                .targets
-                .entry(size)
-                .or_insert_with(|| Target::new(gpu, size.0, size.1));
+            let target = self.targets.entry(shape).or_insert_with(|| Target::new(gpu, shape));
             let kept = self
                 .vantages
                 .entry(vantage.key)
                 .or_insert_with(|| Vantage::new(gpu, pipelines));
             kept.last_used = self.submissions;
+            kept.prepare(gpu, drawn, vantage.only.as_deref());
             let casters = Casters {
                 id,
                 prepared,
                 scene: gpu_scene,
                 instant,
                 world_from_nodes: &scene.world_from_nodes,
+                time: scene.time,
                 frame: &kept.group,
             };
-            let mut frame = frame_uniform(vantage, drawn, instant, &ambient_sh);
+            let mut frame = passes::frame_uniform(vantage, drawn, instant, &ambient_sh);
             let l = &vantage.lighting;
-            if l.sun != Vec3::ZERO {
-                let (near, far) = (&mut kept.shadow_near, &mut kept.shadow_far);
-                frame.shadow_near = near.update(gpu, pipelines, encoder, &casters, l.to_sun, vantage.point)?;
-                frame.shadow_far = far.update(gpu, pipelines, encoder, &casters, l.to_sun, vantage.point)?;
+            let [near, far] = if l.sun == Vec3::ZERO {
+                [&pipelines.no_shadow; 2]
+            } else {
+                let (sun, now) = ((l.to_sun, vantage.point), self.submissions);
+                let (near, clip) = self.shadows_near.at(gpu, pipelines, encoder, &casters, sun, now);
+                frame.shadow_near = clip;
+                let (far, clip) = self.shadows_far.at(gpu, pipelines, encoder, &casters, sun, now);
+                frame.shadow_far = clip;
                 frame.shadow_texels = Vec4::new(near.texel_m(), far.texel_m(), 1.0, 0.0);
-            }
+                [&near.view, &far.view]
+            };
             gpu.queue.write_buffer(&kept.uniform, 0, bytemuck::bytes_of(&frame));
-            target.provide(gpu, drawn.len(), first.view.size);
+            target.provide(gpu, drawn.len());
             for (slot, d) in drawn.iter().enumerate() {
                 let planned = &vantage.views[d.number];
-                let parts = if whole { &planned.parts } else { &planned.changed_parts };
-                raster(pipelines, encoder, target, &casters, parts, (slot, d))?;
+                let parts = if whole && !masked {
+                    &planned.parts
+                } else {
+                    &planned.changed_parts
+                };
+                let cuts = kept.cuts(gpu, pipelines, d.number);
+                passes::raster(pipelines, encoder, target, &casters, parts, (slot, d), cuts.as_ref())?;
             }
-            shade(gpu, pipelines, encoder, target, kept, instant, drawn);
-            Ok(target.read_back(gpu, encoder, if read_depth { depth_bytes } else { 0 }))
+            passes::shade(gpu, pipelines, encoder, target, kept, instant, drawn, [near, far]);
+            let depth_bytes = if pending.read_depth { depth_bytes } else { 0 };
+            Ok(target.read_back(gpu, encoder, depth_bytes))
         })?;
         pending.readback = Some(readback);
         Ok(pending)
@@ -364,162 +357,25 @@ impl Executor {
     }
 }
 
-impl Vantage {
-    fn new(gpu: &Gpu, pipelines: &Pipelines) -> Self {
-        let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("frame"),
-            size: size_of::<layout::Frame>() as u64,
-            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let group = group(gpu, "frame", &pipelines.frame_layout, vec![uniform.as_entire_binding()]);
-        Self {
-            uniform,
-            group,
-            shadow_near: ShadowMap::new(gpu, pipelines, 1536, 56.0, SHADOW_STEP_M),
-            shadow_far: ShadowMap::new(gpu, pipelines, 1024, 320.0, 64.0),
-            last_used: 0,
-        }
-    }
-}
-
 /// How many instants of the same scene go before this one in the plan.
 fn instant_number(plan: &RenderPlan, at: usize) -> usize {
     let scene = plan.scenes[at].scene;
     plan.scenes[..at].iter().filter(|s| s.scene == scene).count()
 }
 
-fn raster(
-    pipelines: &Pipelines,
-    encoder: &mut CommandEncoder,
-    target: &Target,
-    shown: &Casters<'_>,
-    parts: &[u32],
-    (slot, drawn): (usize, &Drawn),
-) -> Result<()> {
-    let (Some(visibility), Some(depth)) = (target.visibility.get(slot), &target.depth) else {
-        return Ok(());
-    };
-    let mut pass = encoder.begin_render_pass(&RenderPassDescriptor {
-        label: Some("visibility"),
-        color_attachments: &[Some(RenderPassColorAttachment {
-            view: visibility,
-            depth_slice: None,
-            resolve_target: None,
-            ops: Operations {
-                load: LoadOp::Clear(Color::TRANSPARENT),
-                store: StoreOp::Store,
-            },
-        })],
-        depth_stencil_attachment: Some(RenderPassDepthStencilAttachment {
-            view: depth,
-            depth_ops: Some(Operations {
-                load: LoadOp::Clear(0.0),
-                store: StoreOp::Discard,
-            }),
-            stencil_ops: None,
-        }),
-        ..RenderPassDescriptor::default()
-    });
-    pass.set_bind_group(0, &shown.instant.group, &[]);
-    pass.set_bind_group(1, shown.frame, &[]);
-    pass.set_vertex_buffer(0, shown.scene.vertices.slice(..));
-    pass.set_index_buffer(shown.scene.indices.slice(..), wgpu::IndexFormat::Uint32);
-    let (origin, size) = (drawn.area.origin, drawn.area.size);
-    pass.set_scissor_rect(origin.x, origin.y, size.x, size.y);
-    let instance_slot = u32::try_from(slot).unwrap_or(0) << 16;
-    for (index, pipeline) in pipelines.raster.iter().enumerate() {
-        let mut bound = false;
-        for &p in parts {
-            let part = shown
-                .prepared
-                .parts
-                .get(p as usize)
-                .ok_or(Error::UnknownScene(u32::MAX))?;
-            if raster_index(part.alpha_tested, part.double_sided, shown.instant.mirrored[p as usize]) != index {
-                continue;
-            }
-            if !bound {
-                pass.set_pipeline(pipeline);
-                bound = true;
-            }
-            let instance = instance_slot | p;
-            let range = part.first_index..part.first_index + part.index_count;
-            pass.draw_indexed(range, part.base_vertex.cast_signed(), instance..instance + 1);
-        }
-    }
-    Ok(())
-}
-
-fn shade(
-    gpu: &Gpu,
-    pipelines: &Pipelines,
-    encoder: &mut CommandEncoder,
-    target: &Target,
-    kept: &Vantage,
-    instant: &Instant,
-    drawn: &[Drawn],
-) {
-    use wgpu::BindingResource::{Sampler, TextureView};
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-        label: Some("shade"),
-        timestamp_writes: None,
-    });
-    pass.set_pipeline(&pipelines.shade);
-    pass.set_bind_group(0, &instant.group, &[]);
-    pass.set_bind_group(1, &kept.group, &[]);
-    for ((d, visibility), slot) in drawn.iter().zip(&target.visibility).zip(&pipelines.slots) {
-        let resources = vec![
-            TextureView(visibility),
-            TextureView(&kept.shadow_near.view),
-            TextureView(&kept.shadow_far.view),
-            Sampler(&pipelines.shadow_sampler),
-            instant.lamps.lamps.as_entire_binding(),
-            instant.lamps.cells.as_entire_binding(),
-            target.nv12.as_entire_binding(),
-            target.depths.as_entire_binding(),
-            slot.as_entire_binding(),
-        ];
-        let shading = group(gpu, "shade", &pipelines.shade_layout, resources);
-        pass.set_bind_group(2, &shading, &[]);
-        let tiles = (d.area.size + TILE - 1) / TILE;
-        pass.dispatch_workgroups(tiles.x, tiles.y, 1);
-    }
-}
-
-fn frame_uniform(
-    vantage: &VantagePlan,
-    drawn: &[Drawn],
-    instant: &Instant,
-    ambient_sh: &[[f32; 3]; 9],
-) -> layout::Frame {
-    let l: &Lighting = &vantage.lighting;
-    let mut frame: layout::Frame = bytemuck::Zeroable::zeroed();
-    for (to, d) in frame.views.iter_mut().zip(drawn) {
-        let v = &d.view;
-        *to = layout::View {
-            right: v.world_from_view.x_axis.extend(v.half_tangent.x),
-            up: v.world_from_view.y_axis.extend(v.half_tangent.y),
-            forward: v.forward().extend(0.0),
-            rect: UVec4::new(v.origin.x, v.origin.y, v.size.x, v.size.y),
-            area: UVec4::new(d.area.origin.x, d.area.origin.y, d.area.size.x, d.area.size.y),
+/// What of a vantage is drawn: what changed, or, where there is no picture before, all that is to be seen of it.
+fn drawn(vantage: &VantagePlan, whole: bool) -> Vec<Drawn> {
+    let only = |number| vantage.only.as_deref().and_then(|mask: &TileMask| mask.tiles(number));
+    let views = vantage.views.iter().enumerate().map(|(number, v)| {
+        let tiles = match (whole, only(number)) {
+            (false, _) => v.changed.clone(),
+            (true, Some(only)) => only.clone(),
+            (true, None) => Tiles::all(v.view.size),
         };
-    }
-    frame.point = vantage.point.extend(vantage.near);
-    frame.to_sun = l.to_sun.normalize_or(Vec3::Y).extend(0.0);
-    frame.sun = l.sun.extend(0.0);
-    frame.sky_zenith = l.sky_zenith.extend(0.0);
-    frame.sky_horizon = l.sky_horizon.extend(0.0);
-    frame.ground = l.ground.extend(0.0);
-    frame.ambient = light::irradiance_over_pi(ambient_sh).map(|c| c.extend(0.0));
-    frame.lamps = l.lamps;
-    frame.emissive = l.emissive;
-    frame.exposure = l.exposure;
-    frame.haze_per_m = l.haze_per_m;
-    let grid = &instant.lamps.grid;
-    frame.grid = Vec4::new(grid.x, grid.z, grid.cells_per_m, 0.0);
-    frame.sizes = UVec4::new(grid.cells_x, grid.cells_z, vantage.width, vantage.height);
-    frame
+        let view = v.view;
+        Drawn { view, number, tiles }
+    });
+    views.filter(|d| !d.tiles.is_empty()).collect()
 }
 
 fn empty_frame(scene: &ScenePlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 9], drawn_views: usize) -> Frame {
@@ -535,5 +391,6 @@ fn empty_frame(scene: &ScenePlan, vantage: &VantagePlan, ambient_sh: [[f32; 3]; 
         exposure: vantage.lighting.exposure,
         ambient_sh,
         drawn_views,
+        changed: std::array::from_fn(|i| vantage.views.get(i).is_some_and(|v| !v.changed.is_empty())),
     }
 }

@@ -48,8 +48,8 @@ pub(crate) struct View {
     pub(crate) right: Vec4,
     pub(crate) up: Vec4,
     pub(crate) forward: Vec4,
+    pub(crate) eye: Vec4,
     pub(crate) rect: UVec4,
-    pub(crate) area: UVec4,
 }
 
 /// `Frame` of `common.wgsl`.
@@ -73,6 +73,15 @@ pub(crate) struct Frame {
     pub(crate) shadow_texels: Vec4,
     pub(crate) grid: Vec4,
     pub(crate) sizes: UVec4,
+}
+
+/// What comes before the tiles in `Work` of `shade.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Work {
+    pub(crate) view: u32,
+    pub(crate) depth_side: u32,
+    pub(crate) unused: [u32; 2],
 }
 
 /// `ShadowView` of `shadow.wgsl`.
@@ -150,7 +159,7 @@ mod tests {
                 normal_texture,
                 emissive_texture
             );
-            check!(s, "View", View, right, up, forward, rect, area);
+            check!(s, "View", View, right, up, forward, eye, rect);
             check!(
                 s,
                 "Frame",
@@ -173,6 +182,9 @@ mod tests {
                 grid,
                 sizes
             );
+        }
+        for shader in [Shader::Shade, Shader::ShadeEye] {
+            assert_eq!(structs(shader)["Work"].1["tiles"], size_of::<Work>());
         }
         check!(structs(Shader::Shade), "Lamp", crate::Lamp, position, color, direction);
         check!(structs(Shader::Shadow), "ShadowView", ShadowView, clip_from_world);

@@ -3,9 +3,13 @@
 use wgpu::{Buffer, BufferView};
 
 use super::target::Readback;
+use crate::behind::ABSENT;
 use crate::nv12::nv12_len;
 use crate::plan::PictureKey;
-use crate::{Area, Error, Result, View};
+use crate::{Area, Error, Result, Tiles, View};
+
+/// Luma half way between black and white.
+const MID_GREY: u8 = 126;
 
 /// Most bytes that pictures may take: about fifty panoramas.
 const KEPT_BYTES: usize = 256 << 20;
@@ -33,50 +37,73 @@ struct Kept {
 }
 
 /// Where a view that was drawn lies in the whole picture.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Drawn {
     pub(crate) view: View,
     /// Its number in its vantage.
     pub(crate) number: usize,
-    /// What of it was drawn.
-    pub(crate) area: Area,
+    /// What of it was drawn; not empty.
+    pub(crate) tiles: Tiles,
 }
 
 impl Picture {
-    pub(crate) fn new(width: u32, height: u32) -> Self {
+    /// Nothing yet: black sky, or, where not all is going to be drawn, grey that is not there.
+    pub(crate) fn new(width: u32, height: u32, depths: usize, masked: bool) -> Self {
+        let luma = width as usize * height as usize;
+        let (grey, depth) = if masked { (MID_GREY, ABSENT) } else { (0, 0) };
+        let mut nv12 = vec![grey; luma];
+        nv12.resize(nv12_len(width, height), 128);
         Self {
-            nv12: vec![0; nv12_len(width, height)],
-            depth: vec![0; width as usize * height as usize],
+            nv12,
+            depth: vec![depth; depths],
         }
     }
 
-    /// Takes the views that were drawn, and their depths if they were read.
+    /// Takes the views that were drawn, and their depths if they were read. Of a masked picture no depth becomes
+    /// [`ABSENT`].
     pub(crate) fn take(
         &mut self,
-        width: u32,
-        height: u32,
+        (width, height): (u32, u32),
         drawn: &[Drawn],
         depth: bool,
+        masked: bool,
         from: &Readback,
     ) -> Result<()> {
         let bytes = mapped(&from.nv12, from.nv12.size())?;
         for d in drawn {
-            copy_area(&mut self.nv12, &bytes, width as usize, height as usize, d);
+            for area in d.tiles.runs() {
+                copy_area(
+                    &mut self.nv12,
+                    &bytes,
+                    (width as usize, height as usize),
+                    &d.view,
+                    &area,
+                );
+            }
         }
         drop(bytes);
         from.nv12.unmap();
         if !depth {
             return Ok(());
         }
-        let pixels = drawn.first().map_or(0, |d| pixels(&d.view));
-        let bytes = mapped(&from.depths, (drawn.len() * pixels * 2) as u64)?;
+        let len = drawn.first().map_or(0, |d| d.view.depth_len());
+        let bytes = mapped(&from.depths, (drawn.len() * len * 2) as u64)?;
         for (slot, d) in drawn.iter().enumerate() {
-            let to: &mut [u8] = bytemuck::cast_slice_mut(&mut self.depth[d.number * pixels..][..pixels]);
-            let from = &bytes[slot * pixels * 2..][..pixels * 2];
-            for y in d.area.origin.y..d.area.origin.y + d.area.size.y {
-                let at = (y * d.view.size.x + d.area.origin.x) as usize * 2;
-                let end = at + d.area.size.x as usize * 2;
-                to[at..end].copy_from_slice(&from[at..end]);
+            let to = &mut self.depth[d.number * len..][..len];
+            let from: &[u16] = bytemuck::cast_slice(&bytes[slot * len * 2..][..len * 2]);
+            if d.view.is_undivided() {
+                to.copy_from_slice(from);
+                continue;
+            }
+            for area in d.tiles.runs() {
+                for y in area.origin.y..area.origin.y + area.size.y {
+                    let at = (y * d.view.size.x + area.origin.x) as usize;
+                    let end = at + area.size.x as usize;
+                    to[at..end].copy_from_slice(&from[at..end]);
+                    if masked {
+                        to[at..end].iter_mut().for_each(|d| *d = (*d).min(ABSENT - 1));
+                    }
+                }
             }
         }
         drop(bytes);
@@ -116,14 +143,9 @@ impl Pictures {
     }
 }
 
-/// Pixels of a view.
-pub(crate) const fn pixels(view: &View) -> usize {
-    view.size.x as usize * view.size.y as usize
-}
-
 /// Copies an area's rows of luma and of chroma.
-fn copy_area(to: &mut [u8], from: &[u8], width: usize, height: usize, drawn: &Drawn) {
-    let (origin, size) = (drawn.view.origin + drawn.area.origin, drawn.area.size);
+fn copy_area(to: &mut [u8], from: &[u8], (width, height): (usize, usize), view: &View, area: &Area) {
+    let (origin, size) = (view.origin + area.origin, area.size);
     let [x, y, across, down] = [origin.x, origin.y, size.x, size.y].map(|v| v as usize);
     let luma = y..y + down;
     let chroma = height + y / 2..height + (y + down) / 2;
@@ -149,7 +171,7 @@ mod tests {
     fn what_was_kept_is_found_once_and_the_oldest_go_when_there_are_too_many() {
         let mut pictures = Pictures::default();
         for i in 0..80u64 {
-            pictures.keep(PictureKey(i), Picture::new(1536, 1024), i);
+            pictures.keep(PictureKey(i), Picture::new(1536, 1024, 1536 * 1024, false), i);
         }
         assert!(pictures.take(PictureKey(0), false).is_none());
         assert!(pictures.take(PictureKey(79), true).is_some());
@@ -157,7 +179,7 @@ mod tests {
         assert!(pictures.take(PictureKey(79), false).is_none());
         let bytes: usize = pictures.kept.iter().map(|k| k.picture.bytes()).sum();
         assert!(bytes <= KEPT_BYTES && pictures.kept.len() > 30);
-        pictures.keep(PictureKey(5), Picture::new(4, 2), 5000);
+        pictures.keep(PictureKey(5), Picture::new(4, 2, 8, false), 5000);
         assert_eq!(pictures.kept.len(), 1);
     }
 
@@ -171,7 +193,7 @@ mod tests {
         let from: Vec<u8> = (0..48).collect();
         let mut to = vec![255; 48];
         let area = Area::whole(&view);
-        copy_area(&mut to, &from, 8, 4, &Drawn { view, number: 0, area });
+        copy_area(&mut to, &from, (8, 4), &view, &area);
         let copied: Vec<u8> = to.iter().copied().filter(|v| *v != 255).collect();
         assert_eq!(copied, [20, 21, 22, 23, 28, 29, 30, 31, 44, 45, 46, 47]);
         assert_eq!((to[20], to[28], to[44]), (20, 28, 44));

@@ -3,14 +3,15 @@
 use tongyou_shaders::Shader;
 use wgpu::{
     AddressMode, BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
-    BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, BufferUsages, CompareFunction,
-    DepthBiasState, DepthStencilState, Face, FilterMode, FragmentState, MipmapFilterMode, MultisampleState,
-    PrimitiveState, RenderPipeline, RenderPipelineDescriptor, SamplerBindingType, SamplerDescriptor, ShaderStages,
-    TextureFormat, TextureSampleType, TextureViewDimension, VertexAttribute, VertexBufferLayout, VertexFormat,
-    VertexState, VertexStepMode,
+    BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBindingType, CompareFunction, DepthBiasState,
+    DepthStencilState, Face, FilterMode, FragmentState, MipmapFilterMode, MultisampleState, PrimitiveState,
+    RenderPipeline, RenderPipelineDescriptor, SamplerBindingType, SamplerDescriptor, ShaderStages, TextureFormat,
+    TextureSampleType, TextureViewDimension, VertexAttribute, VertexBufferLayout, VertexFormat, VertexState,
+    VertexStepMode,
 };
 
 use super::device::Gpu;
+use super::shadow;
 use super::textures::Textures;
 use crate::pack::Vertex;
 
@@ -27,15 +28,21 @@ pub(crate) struct Pipelines {
     pub(crate) frame_layout: BindGroupLayout,
     pub(crate) shadow_layout: BindGroupLayout,
     pub(crate) shade_layout: BindGroupLayout,
+    /// A view's cuts, see `crate::behind`.
+    pub(crate) cuts_layout: BindGroupLayout,
     /// By [`raster_index`].
     pub(crate) raster: [RenderPipeline; 6],
+    /// The same for what lies behind a cut.
+    pub(crate) raster_behind: [RenderPipeline; 6],
     /// Opaque, alpha-tested.
     pub(crate) shadow: [RenderPipeline; 2],
     pub(crate) shade: wgpu::ComputePipeline,
-    /// For each view of a submission its number, for the shading pass.
-    pub(crate) slots: [Buffer; 6],
+    /// Colour, then depth of an undivided view.
+    pub(crate) shade_eye: [wgpu::ComputePipeline; 2],
     repeat_sampler: wgpu::Sampler,
     pub(crate) shadow_sampler: wgpu::Sampler,
+    /// What is bound where there is no sun.
+    pub(crate) no_shadow: wgpu::TextureView,
 }
 
 /// Which raster pipeline draws a part.
@@ -56,6 +63,11 @@ impl Pipelines {
         let frame_layout = layout(gpu, "frame", &[buffer(0, BufferBindingType::Uniform)]);
         let shadow_layout = layout(gpu, "shadow", &[buffer(0, BufferBindingType::Uniform)]);
         let shade_layout = shade_layout(gpu);
+        let cuts_layout = layout(
+            gpu,
+            "cuts",
+            &[buffer(0, BufferBindingType::Storage { read_only: true })],
+        );
         let pipeline_layout = |groups: &[&BindGroupLayout]| {
             let groups: Vec<Option<&BindGroupLayout>> = groups.iter().map(|g| Some(*g)).collect();
             gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -70,38 +82,44 @@ impl Pipelines {
                 source: wgpu::ShaderSource::Wgsl(shader.source().into()),
             })
         };
-        let (raster, shadow, shade) = (module(Shader::Raster), module(Shader::Shadow), module(Shader::Shade));
+        let [raster, shadow, shade, shade_eye] = Shader::ALL.map(module);
         let raster_layout = pipeline_layout(&[&scene_layout, &frame_layout]);
+        let behind_layout = pipeline_layout(&[&scene_layout, &frame_layout, &cuts_layout]);
         let shadow_pipelines = pipeline_layout(&[&scene_layout, &frame_layout, &shadow_layout]);
         let shade_pipelines = pipeline_layout(&[&scene_layout, &frame_layout, &shade_layout]);
         let culling = [Some(Face::Back), Some(Face::Front), None];
-        let shade = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("shade"),
-            layout: Some(&shade_pipelines),
-            module: &shade,
-            entry_point: Some("cs_shade"),
-            // The shader sets each word of it before it reads one.
-            compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
-                ..wgpu::PipelineCompilationOptions::default()
-            },
-            cache: None,
-        });
+        let shade_pipeline = |module: &wgpu::ShaderModule, entry_point: &str| {
+            gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some("shade"),
+                layout: Some(&shade_pipelines),
+                module,
+                entry_point: Some(entry_point),
+                // The shader sets each word of it before it reads one.
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..wgpu::PipelineCompilationOptions::default()
+                },
+                cache: None,
+            })
+        };
         Self {
             raster: std::array::from_fn(|i| {
                 let entry = if i >= 3 { "fs_alpha" } else { "fs_opaque" };
                 raster_pipeline(gpu, &raster, &raster_layout, entry, culling[i % 3])
             }),
-            shadow: [None, Some("fs_shadow_alpha")].map(|f| shadow_pipeline(gpu, &shadow, &shadow_pipelines, f)),
-            shade,
-            slots: [0u32, 1, 2, 3, 4, 5].map(|slot| {
-                let words = [slot, 0, 0, 0];
-                gpu.filled_buffer("slot", bytemuck::bytes_of(&words), BufferUsages::UNIFORM)
+            raster_behind: std::array::from_fn(|i| {
+                let entry = if i >= 3 { "fs_alpha_behind" } else { "fs_opaque_behind" };
+                raster_pipeline(gpu, &raster, &behind_layout, entry, culling[i % 3])
             }),
+            shadow: [None, Some("fs_shadow_alpha")].map(|f| shadow_pipeline(gpu, &shadow, &shadow_pipelines, f)),
+            shade: shade_pipeline(&shade, "cs_shade"),
+            shade_eye: ["cs_shade", "cs_depth"].map(|entry| shade_pipeline(&shade_eye, entry)),
             scene_layout,
             frame_layout,
             shadow_layout,
             shade_layout,
+            cuts_layout,
+            no_shadow: shadow::texture(gpu, 1).1,
             repeat_sampler: gpu.device.create_sampler(&SamplerDescriptor {
                 label: Some("repeat"),
                 address_mode_u: AddressMode::Repeat,
@@ -194,7 +212,7 @@ fn shade_layout(gpu: &Gpu) -> BindGroupLayout {
         buffer(5, read),
         buffer(6, write),
         buffer(7, write),
-        buffer(8, BufferBindingType::Uniform),
+        buffer(8, read),
     ]
     .map(|e| BindGroupLayoutEntry {
         visibility: ShaderStages::COMPUTE,

@@ -1,6 +1,8 @@
-//! The sun's shadow maps of a vantage: what stands still is drawn once, what moves is drawn over a copy.
+//! The sun's shadow maps: what stands still is drawn once, what moves is drawn over a copy. Vantages that stand close
+//! together, and the layers of one, share a map.
 
 use glam::{IVec3, Mat4, Vec3, Vec4};
+use tongyou_protocol::TourTime;
 use wgpu::{
     BindGroup, Buffer, BufferUsages, CommandEncoder, Extent3d, LoadOp, Operations, RenderPassDepthStencilAttachment,
     RenderPassDescriptor, StoreOp, Texture, TextureDescriptor, TextureDimension, TextureUsages, TextureView,
@@ -11,9 +13,9 @@ use super::device::Gpu;
 use super::layout::ShadowView;
 use super::pipelines::{DEPTH, Pipelines, group};
 use super::scene::{GpuScene, Instant};
+use crate::SceneId;
 use crate::cull::Aabb;
 use crate::prepare::Prepared;
-use crate::{Result, SceneId};
 
 /// One orthographic map around a point.
 pub(crate) struct ShadowMap {
@@ -28,7 +30,22 @@ pub(crate) struct ShadowMap {
     uniform: Buffer,
     group: BindGroup,
     key: Option<Key>,
+    /// The instant at which what moves is in it.
+    time: TourTime,
+    /// The last submission that read it.
+    last_used: u64,
 }
+
+/// All maps of one size.
+pub(crate) struct ShadowMaps {
+    maps: Vec<ShadowMap>,
+    side: u32,
+    radius_m: f32,
+    step_m: f32,
+}
+
+/// Maps that are kept of a size; the one that was read longest ago goes first.
+const KEPT_MAPS: usize = 16;
 
 /// What a map was drawn for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,12 +62,57 @@ pub(crate) struct Casters<'a> {
     pub(crate) scene: &'a GpuScene,
     pub(crate) instant: &'a Instant,
     pub(crate) world_from_nodes: &'a [Mat4],
+    pub(crate) time: TourTime,
     /// The vantage's frame, which the pipeline layout wants.
     pub(crate) frame: &'a BindGroup,
 }
 
+impl ShadowMaps {
+    pub(crate) const fn new(side: u32, radius_m: f32, step_m: f32) -> Self {
+        Self {
+            maps: Vec::new(),
+            side,
+            radius_m,
+            step_m,
+        }
+    }
+
+    /// A map around a point as a scene is now, and its `clip_from_world`. Draws what is not drawn yet. What this
+    /// submission reads stays as it is, but for what moves in it: passes run in their order.
+    pub(crate) fn at(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        encoder: &mut CommandEncoder,
+        casters: &Casters<'_>,
+        (to_sun, point): (Vec3, Vec3),
+        submission: u64,
+    ) -> (&ShadowMap, Mat4) {
+        let key = Key {
+            scene: casters.id,
+            to_sun,
+            cell: (point / self.step_m).round().as_ivec3(),
+        };
+        let unused = |m: &&ShadowMap| m.last_used < submission;
+        let found = self.maps.iter().position(|m| m.key == Some(key)).or_else(|| {
+            let oldest = self.maps.iter().filter(unused).map(|m| m.last_used).min()?;
+            let full = self.maps.len() >= KEPT_MAPS;
+            full.then(|| self.maps.iter().position(|m| m.last_used == oldest))?
+        });
+        let at = found.unwrap_or_else(|| {
+            let map = ShadowMap::new(gpu, pipelines, self.side, self.radius_m, self.step_m);
+            self.maps.push(map);
+            self.maps.len() - 1
+        });
+        let map = &mut self.maps[at];
+        map.last_used = submission;
+        let clip_from_world = map.update(gpu, pipelines, encoder, casters, key);
+        (map, clip_from_world)
+    }
+}
+
 impl ShadowMap {
-    pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, side: u32, radius_m: f32, step_m: f32) -> Self {
+    fn new(gpu: &Gpu, pipelines: &Pipelines, side: u32, radius_m: f32, step_m: f32) -> Self {
         let (shown, view) = texture(gpu, side);
         let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("shadow view"),
@@ -74,6 +136,8 @@ impl ShadowMap {
             uniform,
             group,
             key: None,
+            time: TourTime(0),
+            last_used: 0,
         }
     }
 
@@ -84,27 +148,20 @@ impl ShadowMap {
     }
 
     /// Draws what has to be drawn and returns `clip_from_world`.
-    pub(crate) fn update(
+    fn update(
         &mut self,
         gpu: &Gpu,
         pipelines: &Pipelines,
         encoder: &mut CommandEncoder,
         casters: &Casters<'_>,
-        to_sun: Vec3,
-        point: Vec3,
-    ) -> Result<Mat4> {
-        let cell = (point / self.step_m).round().as_ivec3();
-        let centre = cell.as_vec3() * self.step_m;
-        let clip_from_world = fit(centre, self.radius_m, to_sun, &casters.prepared.bounds);
-        let key = Key {
-            scene: casters.id,
-            to_sun,
-            cell,
-        };
+        key: Key,
+    ) -> Mat4 {
+        let centre = key.cell.as_vec3() * self.step_m;
+        let clip_from_world = fit(centre, self.radius_m, key.to_sun, &casters.prepared.bounds);
         let fresh = self.key != Some(key);
         let moves = casters.prepared.parts.iter().any(|p| p.moving);
-        if !fresh && !moves {
-            return Ok(clip_from_world);
+        if !fresh && (!moves || self.time == casters.time) {
+            return clip_from_world;
         }
         let view = ShadowView { clip_from_world };
         gpu.queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&view));
@@ -140,8 +197,8 @@ impl ShadowMap {
                 true,
             );
         }
-        self.key = Some(key);
-        Ok(clip_from_world)
+        (self.key, self.time) = (Some(key), casters.time);
+        clip_from_world
     }
 
     #[expect(
@@ -220,7 +277,7 @@ fn fit(centre: Vec3, radius: f32, to_sun: Vec3, bounds: &Aabb) -> Mat4 {
     .transpose()
 }
 
-fn texture(gpu: &Gpu, side: u32) -> (Texture, TextureView) {
+pub(crate) fn texture(gpu: &Gpu, side: u32) -> (Texture, TextureView) {
     let texture = gpu.device.create_texture(&TextureDescriptor {
         label: Some("shadow map"),
         size: Extent3d {

@@ -1,4 +1,4 @@
-//! Where a vantage is drawn: visibility targets and pictures of a size, shared by all vantages of it, and readback
+//! Where a vantage is drawn: visibility targets and pictures of a shape, shared by all vantages of it, and readback
 //! buffers.
 
 use glam::UVec2;
@@ -9,9 +9,37 @@ use wgpu::{
 
 use super::device::Gpu;
 use super::pipelines::{DEPTH, SAMPLES, VISIBILITY};
+use crate::View;
 use crate::nv12::nv12_len;
+use crate::plan::VantagePlan;
 
-/// Targets of one size. Vantages of one submission use them one after the other.
+/// What makes vantages use the same targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Visibility of a view.
+    raster: UVec2,
+    /// The most depths that a frame has.
+    depths: usize,
+    /// Depth is written with colour, pixel by pixel, whether it is read or not.
+    even: bool,
+}
+
+impl Shape {
+    pub(crate) fn of(vantage: &VantagePlan) -> Self {
+        let views = || vantage.views.iter().map(|v| &v.view);
+        Self {
+            width: vantage.width,
+            height: vantage.height,
+            raster: views().map(|v| v.raster).fold(UVec2::ONE, UVec2::max),
+            depths: views().map(View::depth_len).sum(),
+            even: !views().any(View::is_undivided),
+        }
+    }
+}
+
+/// Targets of one shape. Vantages of one submission use them one after the other.
 pub(crate) struct Target {
     /// One for each view that a submission drew. Each view has a target of its own: placed elsewhere in a larger one its
     /// edges would be rounded otherwise, and a driver clears and stores all of it.
@@ -22,8 +50,7 @@ pub(crate) struct Target {
     pub(crate) depths: Buffer,
     /// Buffers that no frame in flight uses.
     free: Vec<Readback>,
-    width: u32,
-    height: u32,
+    shape: Shape,
 }
 
 /// Where one frame is copied to, for the CPU to read.
@@ -33,21 +60,27 @@ pub(crate) struct Readback {
 }
 
 impl Target {
-    pub(crate) fn new(gpu: &Gpu, width: u32, height: u32) -> Self {
+    pub(crate) fn new(gpu: &Gpu, shape: Shape) -> Self {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+        let (width, height) = (shape.width, shape.height);
+        let written = if shape.even {
+            width as usize * height as usize
+        } else {
+            0
+        };
         Self {
             visibility: Vec::new(),
             depth: None,
             nv12: buffer(gpu, nv12_len(width, height), storage),
-            depths: buffer(gpu, width as usize * height as usize * 2, storage),
+            depths: buffer(gpu, written.max(shape.depths) * 2, storage),
             free: Vec::new(),
-            width,
-            height,
+            shape,
         }
     }
 
-    /// Sees to it that there are targets for so many views of a size.
-    pub(crate) fn provide(&mut self, gpu: &Gpu, views: usize, size: UVec2) {
+    /// Sees to it that there are targets for so many views.
+    pub(crate) fn provide(&mut self, gpu: &Gpu, views: usize) {
+        let size = self.shape.raster;
         let usage = TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING;
         while self.visibility.len() < views {
             let visibility = texture(gpu, size.x, size.y, VISIBILITY, usage);
@@ -62,10 +95,10 @@ impl Target {
     /// Copies the picture that was just drawn, and so many bytes of depth, into buffers of its own.
     pub(crate) fn read_back(&mut self, gpu: &Gpu, encoder: &mut CommandEncoder, depth_bytes: u64) -> Readback {
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
-        let (width, height) = (self.width, self.height);
+        let shape = self.shape;
         let readback = self.free.pop().unwrap_or_else(|| Readback {
-            nv12: buffer(gpu, nv12_len(width, height), usage),
-            depths: buffer(gpu, width as usize * height as usize * 2, usage),
+            nv12: buffer(gpu, nv12_len(shape.width, shape.height), usage),
+            depths: buffer(gpu, shape.depths.max(2) * 2, usage),
         });
         encoder.copy_buffer_to_buffer(&self.nv12, 0, &readback.nv12, 0, self.nv12.size());
         if depth_bytes > 0 {

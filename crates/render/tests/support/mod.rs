@@ -43,6 +43,7 @@ pub fn panorama(scene: SceneId, point: Vec3, lighting: Lighting) -> VantageReque
         near: 0.2,
         kind: VantageKind::Panorama,
         force: false,
+        only: None,
     }
 }
 
