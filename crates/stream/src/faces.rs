@@ -21,7 +21,7 @@ impl Default for Config {
         Self {
             enter_deg: 60.0,
             leave_deg: 70.0,
-            path_bps: [4_000_000, 8_000_000],
+            path_bps: [3_000_000, 6_000_000],
             keep_share: 0.7,
         }
     }
@@ -137,13 +137,17 @@ mod tests {
     #[test]
     fn a_weak_path_gets_fewer_and_does_not_flicker() {
         let mut faces = Faces::default();
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 3_900_000), [0; 0]);
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 4_100_000), [5], "the nearer one");
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 8_100_000), [0, 5]);
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 5_700_000), [0, 5]);
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 5_500_000).len(), 1);
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 2_900_000).len(), 1);
-        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 2_700_000), [0; 0]);
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 2_900_000), [0; 0]);
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 3_100_000), [5], "the nearer one");
+        assert_eq!(
+            after(&mut faces, gaze(40.0, 0.0), 6_000_000),
+            [0, 5],
+            "where paths begin"
+        );
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 4_300_000), [0, 5]);
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 4_100_000).len(), 1);
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 2_200_000).len(), 1);
+        assert_eq!(after(&mut faces, gaze(40.0, 0.0), 2_000_000), [0; 0]);
     }
 
     #[test]

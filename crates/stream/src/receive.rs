@@ -387,7 +387,8 @@ impl Receiver {
             let too_many = is_new && self.streams.len() >= self.limits.streams.max(1);
             // A stream alone has bounds of its own.
             let others = self.streams.len() > usize::from(!is_new);
-            if !too_many && !(others && self.bytes_held() + bytes > self.limits.total_bytes) {
+            let too_much = others && self.bytes_held() + bytes > self.limits.total_bytes;
+            if !too_many && !too_much {
                 return true;
             }
             let others = self.streams.iter().filter(|(id, _)| **id != newcomer);
