@@ -6,6 +6,7 @@
 mod filling;
 mod gallery;
 mod layers;
+mod page;
 mod places;
 mod random;
 mod report;
@@ -17,7 +18,8 @@ use tongyou_render::VantageKind;
 
 use crate::pictures::Picture;
 pub use gallery::Gallery;
-pub use layers::{Depth, Layers};
+pub use layers::{Depth, Layers, Recording};
+pub use page::Browser;
 pub use places::{Place, Studio};
 use random::Random;
 pub use report::{Bin, Report, Warp};
@@ -90,6 +92,18 @@ impl Head {
     }
 }
 
+/// Who shows layers: a client under test.
+pub trait Looks {
+    /// What both eyes of a head see through each warp, and how many pixels show nothing.
+    fn pairs(&mut self, layers: &Layers, eyes: [present::Eye; 2]) -> [[(Picture, usize); Warp::ALL.len()]; 2];
+}
+
+impl Looks for Headset {
+    fn pairs(&mut self, layers: &Layers, eyes: [present::Eye; 2]) -> [[(Picture, usize); Warp::ALL.len()]; 2] {
+        eyes.map(|eye| layers.sets().map(|set| self.look(set, eye)))
+    }
+}
+
 /// Looks through layers.
 pub struct Headset {
     offscreen: Offscreen,
@@ -132,7 +146,7 @@ impl Studio {
         place: &Place,
         heads: usize,
         depth: Depth,
-        headset: &mut Headset,
+        client: &mut impl Looks,
         mut each: impl FnMut(usize, &Seen, &[FlipImageFloat; Warp::ALL.len()]),
     ) {
         let layers = self.layers(place, depth);
@@ -143,10 +157,11 @@ impl Studio {
             }
             for _ in 0..heads {
                 let head = Head::seeded(&mut random, distance_m, place.towards());
-                for eye in head.eyes(place.point()) {
+                let eyes = head.eyes(place.point());
+                for (eye, shown) in eyes.into_iter().zip(client.pairs(&layers, eyes)) {
                     let seen = Seen {
                         direct: self.direct(place, eye),
-                        shown: layers.sets().map(|set| headset.look(set, eye)),
+                        shown,
                     };
                     let errors = std::array::from_fn(|i| flip(&seen.shown[i].0, &seen.direct));
                     each(bin, &seen, &errors);

@@ -1,17 +1,22 @@
 //! Picture truth of the native client: its pictures against direct renders of the same eyes, both eyes of seeded heads.
 
 use serde_json::{Map, Value, json};
-use tongyou_tests::truth::{Depth, Gallery, Headset, Report, Studio};
+use tongyou_tests::truth::{Depth, Gallery, Headset, Looks, Report, Studio};
 
 /// All places together, and one line of JSON.
-fn measure(mut studio: Studio, heads: usize, depth: Depth, gallery: &mut Gallery) -> (Report, Value) {
-    let mut headset = Headset::new();
+pub(crate) fn measure(
+    mut studio: Studio,
+    heads: usize,
+    depth: Depth,
+    client: &mut impl Looks,
+    gallery: &mut Gallery,
+) -> (Report, Value) {
     let mut all = Report::default();
     let mut places = Map::new();
     for place in studio.places() {
         let mut report = Report::default();
         let mut eyes = 0;
-        studio.measure(&place, heads, depth, &mut headset, |bin, seen, errors| {
+        studio.measure(&place, heads, depth, client, |bin, seen, errors| {
             report.add(bin, errors, seen.shown[0].1);
             all.add(bin, errors, seen.shown[0].1);
             gallery.offer(&format!("{} head {}", place.name, eyes / 2), seen, &errors[0]);
@@ -25,8 +30,14 @@ fn measure(mut studio: Studio, heads: usize, depth: Depth, gallery: &mut Gallery
 
 fn pictures_are_true(heads: usize) {
     let mut gallery = Gallery::default();
-    let (all, mut figures) = measure(Studio::new().with_square(), heads, Depth::True, &mut gallery);
-    figures["picture_truth"]["worst"] = json!(gallery.write());
+    let (all, mut figures) = measure(
+        Studio::new().with_square(),
+        heads,
+        Depth::True,
+        &mut Headset::new(),
+        &mut gallery,
+    );
+    figures["picture_truth"]["worst"] = json!(gallery.write("truth"));
     println!("{figures}");
     assert_eq!(all.faults(), Vec::<String>::new());
 }
@@ -46,7 +57,7 @@ fn many_pictures_are_as_true_as_they_must_be() {
 #[test]
 fn constant_depth_is_found_out() {
     let depth = Depth::Constant(8.0);
-    let (all, figures) = measure(Studio::new(), 1, depth, &mut Gallery::default());
+    let (all, figures) = measure(Studio::new(), 1, depth, &mut Headset::new(), &mut Gallery::default());
     let faults = all.faults();
     let found = faults.iter().any(|fault| fault.contains("by rotation only"));
     assert!(found, "{depth:?}: {faults:?}, {figures}");

@@ -3,7 +3,7 @@
 import * as three from "three";
 import type { SeenPerson } from "./people/crowd";
 import type { Live, Walk } from "./tour/live";
-import type { Change, State } from "./tour/session";
+import type { Change, Return, State } from "./tour/session";
 import type { Stats } from "./worker/messages";
 
 export interface Diagnostics {
@@ -58,6 +58,8 @@ export interface Diagnostics {
   readonly walks: readonly Walk[];
   /** Stop changes since the page was opened. */
   readonly changes: readonly Change[];
+  /** Ways back after a lost connection, milliseconds of the machine's wall clock. */
+  readonly returns: readonly Return[];
   readonly inXr: boolean;
   /** Where one can walk to: the middle of each ring on the floor, stop-local metres. */
   readonly rings: readonly { cell: number; at: readonly number[] }[];
@@ -188,6 +190,9 @@ export function exposeDiagnostics(live: Live): void {
     },
     get changes() {
       return session.changes.map((c) => ({ ...c }));
+    },
+    get returns() {
+      return session.returns.map((r) => ({ ...r }));
     },
     get inXr() {
       return stage.inXr;

@@ -1,6 +1,7 @@
 // The tourist's page: type a code and a name, be there.
 import { RefusedReason } from "./gen/control_pb";
 import { Page, rememberedName, rememberName } from "./page";
+import { isFree } from "./tour/memory";
 import { byId, setText } from "./ui/dom";
 import { languageTag, say, type Word } from "./ui/words";
 import { parseCode, tidyCode } from "./wire/code";
@@ -17,7 +18,7 @@ prefill();
 page.translate();
 const missing = missingFeature();
 if (missing) fail(say(missing));
-comeBack();
+void comeBack();
 
 window.addEventListener("hashchange", prefill);
 code.addEventListener("input", () => {
@@ -35,14 +36,15 @@ form.addEventListener("submit", (event) => {
   submit();
 });
 
-/** A tab that was loaded again goes back to its tour; one that was closed is one button away from it. */
-function comeBack(): void {
+/** A tab that was loaded again, or closed without leaving and opened again, goes back to its tour by itself. */
+async function comeBack(): Promise<void> {
   const { reloaded, left } = page.memory;
   const place = [reloaded, left].find((p) => p && !p.guide && (code.value === "" || code.value === p.code));
   if (!place || missing) return;
   code.value = place.code;
   name.value = place.name;
-  if (place === reloaded) submit();
+  // Another tab may still be there; a second visitor of the same name is joined by hand.
+  if (place === reloaded || (await isFree(place.ticket))) submit();
 }
 
 function submit(): void {

@@ -47,15 +47,15 @@ impl Gallery {
         self.worst.truncate(KEPT);
     }
 
-    /// Writes `truth-1.png` to `truth-3.png`: client, direct, FLIP. Returns what they are.
+    /// Writes `<name>-1.png` to `<name>-3.png`: client, direct, FLIP. Returns what they are.
     #[must_use]
-    pub fn write(&self) -> Vec<String> {
+    pub fn write(&self, name: &str) -> Vec<String> {
         let folder = root().join("target/gallery");
         std::fs::create_dir_all(&folder).unwrap();
         let entries = self.worst.iter().zip(1..);
         entries
             .map(|(entry, n)| {
-                entry.picture.write(&folder.join(format!("truth-{n}.png")));
+                entry.picture.write(&folder.join(format!("{name}-{n}.png")));
                 format!("{} {:.4}", entry.name, entry.error)
             })
             .collect()

@@ -77,6 +77,14 @@ export function ownMemory(): Memory {
 
 const held = new Set<string>();
 
+/** Whether no tab holds a ticket: then whoever had it has gone. */
+export async function isFree(ticket: string): Promise<boolean> {
+  const locks = globalThis.navigator?.locks;
+  if (!locks) return false;
+  const free = (lock: unknown): boolean => lock !== null;
+  return locks.request(nameOf(ticket), { ifAvailable: true }, free).catch(() => false);
+}
+
 /** Takes a ticket for this page until it is gone; false where another tab holds it. */
 export async function claim(ticket: string): Promise<boolean> {
   const locks = globalThis.navigator?.locks;
@@ -87,11 +95,11 @@ export async function claim(ticket: string): Promise<boolean> {
       resolve(true);
       return new Promise<never>(() => {});
     };
-    locks
-      .request(`tongyou.ticket.${ticket}`, { signal: AbortSignal.timeout(CLAIM_MS) }, hold)
-      .catch(() => resolve(false));
+    locks.request(nameOf(ticket), { signal: AbortSignal.timeout(CLAIM_MS) }, hold).catch(() => resolve(false));
   });
 }
+
+const nameOf = (ticket: string): string => `tongyou.ticket.${ticket}`;
 
 function shelf(name: "sessionStorage" | "localStorage"): Shelf | null {
   try {

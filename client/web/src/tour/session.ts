@@ -21,7 +21,10 @@ export const PROTOCOL_VERSION = 1;
 const CLIENT = "web/0.1.0";
 type GuideBody = { case: "goToStop"; value: number } | { case: "end" | "takeLead"; value: true };
 /** Pauses between attempts to come back; each is shortened by chance, so that a group does not come back as one. */
-const RETRY_MS = [250, 500, 1000, 2000, 4000] as const;
+const RETRY_MS = [250, 500, 1000] as const;
+/** After this time without a connection nobody waits for it any more as if it were to be there at once. */
+const PATIENT_AFTER_MS = 60_000;
+const PATIENT_MS = 4000;
 /** With neither set nor heartbeat for so long the picture stands still. */
 const STANDS_MS = 3000;
 /** How often it is looked whether the picture stands, and the visit written down. */
@@ -59,6 +62,15 @@ export interface Change {
   frameIntervalMs: number | null;
 }
 
+/** A way back after the connection was lost. Milliseconds of the machine's wall clock. */
+export interface Return {
+  readonly lostMs: number;
+  /** The server has let us in again. */
+  readonly joinedMs: number;
+  /** The first set of the new connection is on show. */
+  pictureMs: number | null;
+}
+
 type Timer = ReturnType<typeof setTimeout>;
 
 export interface SessionEvents {
@@ -94,6 +106,7 @@ export class Session {
   /** The cell whose picture is sent beside the one on show, and the key of its vantage. */
   ahead: { readonly cell: number; readonly key: number } | null = null;
   readonly changes: Change[] = [];
+  readonly returns: Return[] = [];
   readonly connection: Connection;
 
   readonly #events: SessionEvents;
@@ -161,6 +174,7 @@ export class Session {
     this.#lostAtMs = performance.now();
     this.placement = null;
     this.#wish = null;
+    this.#address = null;
     this.#become("connecting");
     const ticket = this.#memory.ticketFor(request.code);
     this.#ticket = ticket && (await claim(ticket)) ? ticket : "";
@@ -214,6 +228,9 @@ export class Session {
 
   /** The stage can show this set: tells the server when it is the first of what is being prepared. */
   setReady(key: number, set: number): void {
+    const back = this.returns.at(-1);
+    const here = this.placement && vantageKey(this.placement) === key;
+    if (back?.pictureMs === null && here && this.state === "joined") back.pictureMs = wallMs(performance.now());
     const prepared = this.prepared;
     if (!prepared || this.#readyEpoch === prepared.epoch) return;
     if (vantageKey({ epoch: prepared.epoch, vantage: prepared.placement.vantage }) !== key) return;
@@ -247,13 +264,20 @@ export class Session {
   }
 
   async #connect(): Promise<void> {
+    const known = this.#address;
+    // Where it was before it most likely still is, and asking costs a way there and back.
+    if (known) this.connection.open(known, this.#clockError);
     try {
-      this.#address = await connectAddress();
+      const address = await connectAddress();
+      if (known && sameAddress(known, address)) return;
+      this.#address = address;
     } catch (error) {
-      this.#closed(error instanceof Error ? error.message : String(error));
+      if (!known) this.#closed(error instanceof Error ? error.message : String(error));
       return;
     }
-    this.connection.open(this.#address, this.#clockError);
+    if (this.state === "connecting" || this.state === "reconnecting") {
+      this.connection.open(this.#address, this.#clockError);
+    }
   }
 
   #hello(): void {
@@ -292,6 +316,10 @@ export class Session {
         clearTimeout(this.#commit?.timer);
         this.#commit = null;
         this.#retries = 0;
+        if (this.state === "reconnecting") {
+          this.returns.push({ lostMs: wallMs(this.#lostAtMs), joinedMs: wallMs(performance.now()), pictureMs: null });
+          if (this.returns.length > 100) this.returns.shift();
+        }
         if (welcome.current) this.current = { epoch: welcome.current.epoch, stop: welcome.current.stop };
         this.#events.reset();
         this.#become("joined");
@@ -456,7 +484,8 @@ export class Session {
       this.#become("lost");
       return;
     }
-    const pause = RETRY_MS[Math.min(this.#retries, RETRY_MS.length - 1)] ?? 4000;
+    const soon = RETRY_MS[Math.min(this.#retries, RETRY_MS.length - 1)] ?? PATIENT_MS;
+    const pause = now - this.#lostAtMs > PATIENT_AFTER_MS ? PATIENT_MS : soon;
     this.#retries += 1;
     this.#become("reconnecting");
     clearTimeout(this.#retry);
@@ -504,4 +533,12 @@ export class Session {
     }
     this.#events.changed();
   }
+}
+
+function sameAddress(a: Address, b: Address): boolean {
+  return a.url === b.url && String(a.certificateSha256) === String(b.certificateSha256);
+}
+
+function wallMs(pageMs: number): number {
+  return performance.timeOrigin + pageMs;
 }
