@@ -92,7 +92,10 @@ pub(crate) fn run(config: &Config, clock: Clock, jobs: &Receiver<Job>, mailbox: 
                 }
                 Err(e) => {
                     // The others go on; this vantage starts anew with its next set.
-                    error!("vantage {} of session {} is not encoded: {e:#}", key.1, key.0.0);
+                    error!(
+                        "vantage {} of session {} is not encoded: {e:#}",
+                        key.vantage, key.session.0
+                    );
                     vantages.remove(&key);
                 }
             }
@@ -175,7 +178,7 @@ impl Vantage {
     fn depth_frame(&mut self, rendered: &Rendered) -> anyhow::Result<Option<EncodedFrame>> {
         let Some(samples) = &rendered.depth else {
             if self.depth.is_none() {
-                warn!("vantage {} has no depth yet", rendered.key.1);
+                warn!("vantage {} has no depth yet", rendered.key.vantage);
             }
             return Ok(None);
         };

@@ -15,6 +15,7 @@ mod guide_auth;
 mod http;
 mod metrics;
 mod network;
+mod outbox;
 mod pages;
 mod render;
 mod server;

@@ -7,8 +7,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use anyhow::Context;
-use tongyou_protocol::frame::{Eyes, Tag};
-use tongyou_protocol::{ServerTime, SetId, TourTime, cube};
+use tongyou_protocol::frame::{Eyes, Layer, Tag};
+use tongyou_protocol::{ServerTime, SetId, TourTime, VantageId, cube};
 use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan};
 use tongyou_scene::Scene;
 use tongyou_session::{ActiveVantage, SessionKey, Tick};
@@ -104,7 +104,7 @@ impl Gpu {
 
 impl Due<'_> {
     fn key(&self) -> Key {
-        (self.tick.session, self.vantage.vantage)
+        base(self.tick.session, self.vantage.vantage)
     }
 }
 
@@ -279,7 +279,7 @@ impl Renderer {
         vantages: impl Iterator<Item = &'a ActiveVantage> + Clone,
         quality: &BTreeMap<Key, Quality>,
     ) -> bool {
-        let mut keys = vantages.map(|v| (session, v.vantage));
+        let mut keys = vantages.map(|v| base(session, v.vantage));
         let rates = keys.clone().filter_map(|key| quality.get(&key)).map(|q| q.sets_per_s);
         let rate = rates.fold(0.0, f32::max);
         let rate = if rate > 0.0 {
@@ -311,7 +311,7 @@ impl Renderer {
         #[expect(clippy::cast_possible_truncation, reason = "centuries of microseconds fit")]
         let time = TourTime((place.scene_time_s(tour_time.as_seconds()) * 1e6) as i64);
         let request = |v: &ActiveVantage| {
-            let key = (tick.session, v.vantage);
+            let key = base(tick.session, v.vantage);
             VantageRequest {
                 key: vantage_key(key),
                 scene,
@@ -320,6 +320,7 @@ impl Renderer {
                 point: v.point,
                 near: NEAR_M,
                 kind: VantageKind::Panorama,
+                only: None,
                 force: wanted.stale.contains(&key) || self.refined.get(&key).is_some_and(|n| *n < REFINE_SETS),
             }
         };
@@ -377,7 +378,7 @@ impl Renderer {
         let alive: BTreeSet<Key> = wanted
             .ticks
             .iter()
-            .flat_map(|t| t.vantages.iter().map(|v| (t.session, v.vantage)))
+            .flat_map(|t| t.vantages.iter().map(|v| base(t.session, v.vantage)))
             .collect();
         if !self.untold && self.refined.keys().all(|key| alive.contains(key)) {
             return;
@@ -401,8 +402,17 @@ impl Renderer {
 }
 
 /// One number for a vantage of a session.
-fn vantage_key((session, vantage): Key) -> VantageKey {
-    VantageKey(u64::from(session.0) << 16 | u64::from(vantage.0))
+fn vantage_key(key: Key) -> VantageKey {
+    VantageKey(u64::from(key.session.0) << 24 | u64::from(key.vantage.0) << 8 | u64::from(key.layer.number()))
+}
+
+/// The base layer of a vantage.
+const fn base(session: SessionKey, vantage: VantageId) -> Key {
+    Key {
+        session,
+        vantage,
+        layer: Layer::Base,
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tongyou_session::Registry;
-use tongyou_stream::adapt;
+use tongyou_stream::{adapt, send};
 use tongyou_transport::Listener;
 use tracing::error;
 
@@ -18,11 +18,12 @@ use crate::certificates::{self, Certificates};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::content::Content;
-use crate::event::{Ask, Event, Granted, Mailbox, QUEUE};
+use crate::event::{Ask, Event, Granted, Inbox, Mailbox, mailbox};
 use crate::fanout::Fanout;
 use crate::guide_auth::{GuideAuth, write_private};
 use crate::http::{self, Http};
 use crate::metrics::{self, Metrics};
+use crate::outbox::{Outbox, carry_out, outbox};
 use crate::render::{Renderer, Settings};
 use crate::slot::Slot;
 use crate::tick::Tick;
@@ -71,7 +72,9 @@ impl Server {
             None => None,
         };
 
-        let (mailbox, events) = mpsc::channel(QUEUE);
+        let (mailbox, events) = mailbox();
+        let (outbox, batches) = outbox(metrics.clone());
+        tokio::spawn(carry_out(batches, clock, mailbox.clone()));
         let slot = Arc::new(Slot::default());
         let mut registry = Registry::new(
             tongyou_session::Config {
@@ -93,6 +96,7 @@ impl Server {
             &metrics,
             mailbox.clone(),
             events,
+            outbox,
         )
         .await?;
 
@@ -219,10 +223,7 @@ impl Server {
             tour: tour.to_owned(),
             answer,
         };
-        self.mailbox
-            .send(Event::Ask(ask))
-            .await
-            .map_err(|_| anyhow!("the tick thread has ended"))?;
+        self.mailbox.send(Event::Ask(ask)).await?;
         answered
             .await
             .context("the tick thread has ended")?
@@ -253,7 +254,8 @@ async fn start_threads(
     slot: &Arc<Slot>,
     metrics: &Arc<Metrics>,
     mailbox: Mailbox,
-    events: mpsc::Receiver<Event>,
+    events: Inbox,
+    outbox: Outbox,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     // The sets of one instant wait here while those before are coded; the render thread then waits too.
     let (jobs, queue) = std::sync::mpsc::sync_channel(1);
@@ -288,8 +290,19 @@ async fn start_threads(
         start_bps: config.bitrate_bps,
         ..adapt::Config::default()
     };
-    let fanout = Fanout::new(adapt, metrics.clone());
-    let tick = Tick::new(registry, fanout, clock, slot.clone(), metrics.clone(), config.capacity);
+    let fanout = Fanout::new(send::Config {
+        adapt,
+        ..send::Config::default()
+    });
+    let tick = Tick::new(
+        registry,
+        fanout,
+        outbox,
+        clock,
+        slot.clone(),
+        metrics.clone(),
+        config.capacity,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let tick = thread("tick", move || runtime.block_on(tick.run(events)))?;
     Ok(vec![tick, render, encode])

@@ -46,8 +46,8 @@ pub(crate) fn datagram_out(link: LinkId, bytes: &[u8], at: ServerTime) {
 pub(crate) fn encoded(key: Key, set: u32, times: SetTimes, rendered: ServerTime, encoded: ServerTime) {
     let SetTimes { wanted, started } = times;
     trace!(
-        session = key.0.0,
-        vantage = key.1.0,
+        session = key.session.0,
+        vantage = key.vantage.0,
         set,
         wanted = wanted.0,
         started = started.0,

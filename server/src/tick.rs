@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tongyou_protocol::ServerTime;
 use tongyou_protocol::control::server_message::Body;
@@ -14,9 +13,10 @@ use tongyou_transport::Event as LinkEvent;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::event::{Ask, Event, Granted};
-use crate::fanout::{Fanout, Links};
+use crate::event::{Ask, Event, Granted, Inbox};
+use crate::fanout::{self, Fanout, Links};
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::slot::{SharedSlot, Wanted};
 use crate::stamps;
 
@@ -33,6 +33,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(300);
 pub(crate) struct Tick {
     pub(crate) registry: Registry,
     pub(crate) fanout: Fanout,
+    pub(crate) outbox: Outbox,
     pub(crate) clock: Clock,
     pub(crate) slot: SharedSlot,
     pub(crate) metrics: Arc<Metrics>,
@@ -54,6 +55,7 @@ impl Tick {
     pub(crate) fn new(
         registry: Registry,
         fanout: Fanout,
+        outbox: Outbox,
         clock: Clock,
         slot: SharedSlot,
         metrics: Arc<Metrics>,
@@ -62,6 +64,7 @@ impl Tick {
         Self {
             registry,
             fanout,
+            outbox,
             clock,
             slot,
             metrics,
@@ -73,7 +76,7 @@ impl Tick {
     }
 
     /// Runs until it is told to stop or nobody can send events any more.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+    pub(crate) async fn run(mut self, mut events: Inbox) {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / TICK_HZ));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -82,6 +85,9 @@ impl Tick {
                 biased;
                 due = ticks.tick() => {
                     let began = Instant::now();
+                    while let Some(event) = events.with_tick() {
+                        self.handle(event);
+                    }
                     self.tick();
                     self.metrics.tick_work.record(began.elapsed());
                     self.metrics.tick.record(due.elapsed());
@@ -92,10 +98,14 @@ impl Tick {
                         let _ = done.send(());
                         return;
                     }
-                    Some(event) => self.handle(event),
+                    Some(event) => {
+                        self.handle(event);
+                        self.drain();
+                    }
                     None => return,
                 },
             }
+            self.outbox.flush();
         }
     }
 
@@ -109,12 +119,12 @@ impl Tick {
         }
         let ticks = self.registry.tick(now);
         self.drain();
-        self.fanout.sync(now, &ticks);
-        self.fanout.send(now, &self.links);
+        fanout::sync(&mut self.fanout, now, &ticks);
+        fanout::send(&mut self.fanout, now, &self.links, &mut self.outbox);
         if self.renderer_works(now) {
-            self.fanout.heartbeat(now, &self.links);
+            fanout::heartbeat(&mut self.fanout, now, &self.links, &mut self.outbox);
         }
-        let quality = self.fanout.quality(now);
+        let quality = self.fanout.quality(now).clone();
         let stale = self.fanout.take_stale();
         self.slot.put(Wanted {
             at: now,
@@ -155,8 +165,14 @@ impl Tick {
                     stamps::datagram_in(link, &bytes, at, now);
                     self.registry.handle(at, link, Input::Datagram(&bytes));
                 }
-                LinkEvent::FrameSent { id, .. } => self.fanout.finished(now, link, id, true),
-                LinkEvent::FrameExpired { id } => self.fanout.finished(now, link, id, false),
+                LinkEvent::FrameSent { id, .. } => {
+                    self.metrics.frames_delivered.add(1);
+                    self.fanout.finished(now, link, id, true);
+                }
+                LinkEvent::FrameExpired { id } => {
+                    self.metrics.frames_expired.add(1);
+                    self.fanout.finished(now, link, id, false);
+                }
                 LinkEvent::Closed { code, reason } => {
                     debug!("link {} closed: {reason} ({code:#x})", link.0);
                     self.forget(link);
@@ -166,13 +182,12 @@ impl Tick {
                 LinkEvent::Frame(_) => {}
             },
             Event::Encoded { key, frames } => {
-                self.fanout.offer(now, key, &frames);
-                self.fanout.send(now, &self.links);
+                self.fanout.offer(now, &key, &frames);
+                fanout::send(&mut self.fanout, now, &self.links, &mut self.outbox);
             }
             Event::Ask(ask) => self.answer(ask),
             Event::Stop { .. } => {}
         }
-        self.drain();
     }
 
     fn answer(&mut self, ask: Ask) {
@@ -206,10 +221,8 @@ impl Tick {
                 }
                 Output::Datagram { link, bytes } => {
                     if let Some(handle) = self.links.get(&link) {
-                        self.metrics.datagram_sent(bytes.len());
                         stamps::datagram_out(link, &bytes, self.clock.now());
-                        // Datagrams may be lost; the next one is newer.
-                        let _ = handle.send_datagram(bytes);
+                        self.outbox.datagram(handle, bytes);
                     }
                 }
                 Output::Close { link, code, reason } => {

@@ -154,7 +154,7 @@ async fn a_given_certificate_serves_pages_and_both_kinds_of_quic_without_a_pin()
             .is_err()
     );
 
-    let (mailbox, _events) = tokio::sync::mpsc::channel(1);
+    let (mailbox, _events) = crate::event::mailbox();
     let router = http::router(Arc::new(Http {
         auth: Mutex::new(GuideAuth::open(&config.data).unwrap()),
         tours: Vec::new(),

@@ -119,7 +119,10 @@ fn sessions_and_stops_are_drawn_together_each_at_its_own_instant() {
 }
 
 fn check(sets: &[Rendered]) {
-    let found: Vec<(u32, u16, f32)> = sets.iter().map(|s| (s.key.0.0, s.key.1.0, ahead(s))).collect();
+    let found: Vec<(u32, u16, f32)> = sets
+        .iter()
+        .map(|s| (s.key.session.0, s.key.vantage.0, ahead(s)))
+        .collect();
     let expected = [(1, 1, 8.0), (1, 2, 4.0), (2, 1, 4.0)];
     assert_eq!(found.len(), 3);
     for ((session, vantage, metres), expected) in found.iter().zip(expected) {
@@ -138,7 +141,7 @@ fn a_lost_gpu_is_opened_again_and_everything_is_drawn_anew() {
     let first = fixture.sets(&wish);
     assert_eq!(first.len(), 1);
     // It is drawn a few times more, for the encoder, and then no more.
-    let rests = |r: &Renderer| r.refined.get(&(SessionKey(1), VantageId(1))) == Some(&REFINE_SETS);
+    let rests = |r: &Renderer| r.refined.get(&base(SessionKey(1), VantageId(1))) == Some(&REFINE_SETS);
     while !rests(&fixture.renderer) {
         fixture.sets(&wish);
     }

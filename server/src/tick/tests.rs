@@ -3,11 +3,13 @@ use std::time::SystemTime;
 
 use tongyou_protocol::control::{ClientMessage, Hello, Leave, client_message};
 use tongyou_session::Config;
-use tongyou_stream::adapt;
+use tongyou_stream::send;
 use tongyou_transport::{Config as LinkConfig, Events, Link, Listener, ServerTrust, TlsIdentity, connect_webtransport};
 
 use super::*;
+use crate::event::mailbox;
 use crate::network;
+use crate::outbox::{carry_out, outbox};
 use crate::testing::tour;
 
 /// A page that has connected.
@@ -72,9 +74,11 @@ async fn with_pages<const N: usize>(config: Config, scenario: impl AsyncFnOnce(S
     let mut registry = Registry::new(config, [1; 32]);
     registry.add_tour(tour()).unwrap();
     let code = registry.create_session(clock.now(), "test", None).unwrap();
-    let (mailbox, events) = mpsc::channel(64);
-    let fanout = Fanout::new(adapt::Config::default(), Arc::default());
-    let tick = Tick::new(registry, fanout, clock, Arc::default(), Arc::default(), 9);
+    let (mailbox, events) = mailbox();
+    let (outbox, batches) = outbox(Arc::default());
+    let fanout = Fanout::new(send::Config::default());
+    let tick = Tick::new(registry, fanout, outbox, clock, Arc::default(), Arc::default(), 9);
+    let carrying = tokio::spawn(carry_out(batches, clock, mailbox.clone()));
     let accepting = tokio::spawn(network::accept(listener, clock, mailbox));
     let trust = ServerTrust::CertificateHash(identity.sha256());
     let scenario = async {
@@ -91,6 +95,7 @@ async fn with_pages<const N: usize>(config: Config, scenario: impl AsyncFnOnce(S
         done = tokio::time::timeout(Duration::from_secs(20), scenario) => done.expect("in time"),
     }
     accepting.abort();
+    carrying.abort();
 }
 
 #[tokio::test]
