@@ -1,11 +1,11 @@
-// Two pages, one worker. Assets are content-hashed under /assets/.
+// Three pages, one worker. Assets are content-hashed under /assets/.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
 const page = (name: string): string => resolve(import.meta.dirname, name);
 
-/** What both pages have in common: `<!-- head -->` becomes `parts/head.html`, and so on. */
+/** What the pages have in common: `<!-- head -->` becomes `parts/head.html`, and so on. */
 const parts: Plugin = {
   name: "tongyou-parts",
   transformIndexHtml: {
@@ -33,6 +33,7 @@ export default defineConfig(({ mode }) => ({
       input: {
         index: page("index.html"),
         guide: page("guide.html"),
+        projector: page("projector.html"),
       },
     },
   },

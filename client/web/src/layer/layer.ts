@@ -1,5 +1,6 @@
 // One vantage as the headset draws it: its base, what lies behind near things, and sharper pictures of single faces.
 import * as three from "three";
+import type { Vec3 } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { isBehind, Relief } from "./relief";
@@ -11,6 +12,8 @@ export class Layer {
   readonly key: number;
   /** Faces that have been drawn before the layer is on show. */
   rehearsed = 0;
+  /** Where its wearer's eye is but for its own movement, where that is not the rendered point: it follows a lone roamer. */
+  standsAt: Vec3 | null = null;
   /** Faces whose sharp picture is shown, and how much of it. */
   sharp: readonly { face: number; part: number }[] = [];
   readonly #renderer: three.WebGLRenderer;
@@ -31,6 +34,11 @@ export class Layer {
   /** The base's set on show. */
   get tag(): Tag | null {
     return this.#base?.tag ?? null;
+  }
+
+  /** Where the eye is, but for the head's own movement. */
+  get anchor(): Vec3 | null {
+    return this.isStereo && this.standsAt ? this.standsAt : (this.tag?.point ?? null);
   }
 
   /** A pair of eyes, not a place that many share. */

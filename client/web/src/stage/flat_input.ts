@@ -14,6 +14,11 @@ export interface FlatInputEvents {
   choose(by: 1 | -1): void;
   walk(cell: number): void;
   walkToChosen(): void;
+  /** Where a ray meets floor to stand on. */
+  floor(ray: three.Ray): three.Vector3 | null;
+  /** The floor that a click would lead to, or none. */
+  spot(at: three.Vector3 | null): void;
+  roam(to: three.Vector3): void;
   mayPoint(): boolean;
 }
 
@@ -34,7 +39,10 @@ export class FlatInput {
     canvas.addEventListener("pointermove", (e) => this.#move(e));
     canvas.addEventListener("pointerup", (e) => this.#up(e));
     canvas.addEventListener("pointercancel", (e) => this.#up(e));
-    canvas.addEventListener("pointerleave", () => this.#events.hover(null));
+    canvas.addEventListener("pointerleave", () => {
+      this.#events.hover(null);
+      this.#events.spot(null);
+    });
     canvas.addEventListener("contextmenu", (e) => e.preventDefault());
     canvas.addEventListener("keydown", (e) => this.#key(e, true));
     canvas.addEventListener("keyup", (e) => this.#key(e, false));
@@ -86,9 +94,12 @@ export class FlatInput {
     this.#mouse = this.#place(e);
     const drag = this.#drag;
     if (!drag || drag.id !== e.pointerId) {
-      const cell = this.#events.pick(this.#ray(this.#mouse));
+      const ray = this.#ray(this.#mouse);
+      const cell = this.#events.pick(ray);
+      const spot = cell === null && e.pointerType === "mouse" ? this.#events.floor(ray) : null;
       this.#events.hover(cell);
-      this.#canvas.style.cursor = cell === null ? "grab" : "pointer";
+      this.#events.spot(spot);
+      this.#canvas.style.cursor = cell === null && !spot ? "grab" : "pointer";
       return;
     }
     const [dx, dy] = [e.clientX - drag.x, e.clientY - drag.y];
@@ -105,8 +116,12 @@ export class FlatInput {
     this.#drag = null;
     this.#canvas.style.cursor = "grab";
     if (drag.moved > CLICK_PIXELS || e.type === "pointercancel") return;
-    const cell = this.#events.pick(this.#ray(this.#place(e)));
+    const ray = this.#ray(this.#place(e));
+    const cell = this.#events.pick(ray);
+    const floor = cell === null ? this.#events.floor(ray) : null;
     if (cell !== null) this.#events.walk(cell);
+    else if (floor) this.#events.roam(floor);
+    this.#events.spot(null);
   }
 
   #key(e: KeyboardEvent, down: boolean): void {
@@ -122,8 +137,15 @@ export class FlatInput {
       if (/^Digit[1-9]$/.test(e.code)) this.#events.walk(Number(e.code.slice(5)) - 1);
       if (e.code === "KeyX") this.#events.choose(e.shiftKey ? -1 : 1);
       if (e.code === "Enter") this.#events.walkToChosen();
+      if (e.code === "KeyG") this.#goAhead();
       if (e.code === "KeyR") this.#stage.view.offset.set(0, 0, 0);
     }
+  }
+
+  /** With keys: to the floor that the view looks at. */
+  #goAhead(): void {
+    const floor = this.#events.floor(this.#ray(new three.Vector2(0, -0.2)));
+    if (floor) this.#events.roam(floor);
   }
 
   #place(e: PointerEvent): three.Vector2 {

@@ -1,6 +1,7 @@
 // The layers on stage: the one on show, the one before it while they cross-fade, and those being prepared.
 import * as three from "three";
 import { Layer } from "../layer/layer";
+import type { Vec3 } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
@@ -28,6 +29,8 @@ export class Layers {
   stretch = 1;
   readonly #renderer: three.WebGLRenderer;
   #layers = new Map<number, Layer>();
+  /** Where wearers stand in vantages of their own. */
+  #standsAt = new Map<number, Vec3>();
   #shown: Layer | null = null;
   #leaving: Layer | null = null;
   #fadeFromMs = 0;
@@ -56,10 +59,19 @@ export class Layers {
     let layer = this.#layers.get(key);
     if (!layer) {
       layer = new Layer(this.#renderer, key);
+      layer.standsAt = this.#standsAt.get(key) ?? null;
       this.#layers.set(key, layer);
       this.object.add(layer.object);
     }
     layer.push(set);
+  }
+
+  /** Where the eye of a vantage of its own is, but for the head's own movement. */
+  standAt(key: number, eye: Vec3 | null): void {
+    if (eye) this.#standsAt.set(key, eye);
+    else this.#standsAt.delete(key);
+    const layer = this.#layers.get(key);
+    if (layer) layer.standsAt = eye;
   }
 
   get shown(): Layer | null {
@@ -93,8 +105,8 @@ export class Layers {
     layer.object.visible = true;
     layer.object.position.set(0, 0, 0);
     layer.object.rotation.set(0, 0, 0);
-    if (this.#leaving?.tag) {
-      this.#leftAt.point.set(...this.#leaving.tag.point);
+    if (this.#leaving?.anchor) {
+      this.#leftAt.point.set(...this.#leaving.anchor);
       this.#leftAt.yaw = turnedBy;
     }
     return true;
@@ -106,6 +118,7 @@ export class Layers {
     if (!layer || layer === this.#shown || layer === this.#leaving) return;
     layer.dispose();
     this.#layers.delete(key);
+    this.#standsAt.delete(key);
   }
 
   dispose(): void {
@@ -142,7 +155,7 @@ export class Layers {
       const { point, yaw } = this.#leftAt;
       const { object } = this.#leaving;
       object.rotation.y = yaw;
-      object.position.set(...shown.tag.point).sub(point.clone().applyAxisAngle(UP, yaw));
+      object.position.set(...(shown.anchor ?? shown.tag.point)).sub(point.clone().applyAxisAngle(UP, yaw));
       this.#leaving.opacity = 1;
       object.renderOrder = ORDER.leaving;
       this.#between.visible = true;

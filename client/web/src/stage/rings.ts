@@ -10,6 +10,7 @@ const flat = (options: three.MeshBasicMaterialParameters): three.MeshBasicMateri
   biased(new three.MeshBasicMaterial({ transparent: true, depthWrite: false, ...options }));
 const CALM = flat({ color: 0xffd56a, opacity: 0.85, side: three.DoubleSide });
 const HOT = flat({ color: 0xff6a4d, opacity: 0.85, side: three.DoubleSide });
+const SPOT = flat({ color: 0xffffff, opacity: 0.8, side: three.DoubleSide });
 const DISC = flat({ color: 0x0d1220, opacity: 0.45 });
 const GLOW = flat({ vertexColors: true, side: three.DoubleSide });
 const RING_SHAPE = new three.RingGeometry(RADIUS_M * 0.8, RADIUS_M, 48).rotateX(-Math.PI / 2);
@@ -31,9 +32,23 @@ export class Rings {
   #rings: Ring[] = [];
   #here = -1;
   #hovered = -1;
+  readonly #spot = new three.Mesh(RING_SHAPE, SPOT);
+
+  constructor() {
+    this.#spot.renderOrder = 2;
+    this.#spot.visible = false;
+    this.#spot.scale.setScalar(0.6);
+  }
+
+  /** Floor that one would go to, which is no ring. */
+  set spot(at: three.Vector3 | null) {
+    this.#spot.visible = at !== null;
+    if (at) this.#spot.position.copy(at).setY(at.y + 0.02);
+  }
 
   setStop(stop: Stop | null): void {
     this.object.clear();
+    this.object.add(this.#spot);
     this.#rings = (stop?.cells ?? []).flatMap((cell, index) => {
       if (!cell.point) return [];
       const at = new three.Vector3(cell.point.x, cell.floorY + 0.02, cell.point.z);

@@ -82,10 +82,10 @@ export class Stage {
     this.layers.push(set);
   }
 
-  /** The rendered point of what is on show: where everyone's eye is, but for their own movement. */
+  /** Where the eye is but for its own movement: the rendered point of what is on show, or where a roamer stands. */
   get point(): three.Vector3 {
-    const tag = this.layers.shown?.tag;
-    return tag ? new three.Vector3(...tag.point) : new three.Vector3();
+    const anchor = this.layers.shown?.anchor;
+    return anchor ? new three.Vector3(...anchor) : new three.Vector3();
   }
 
   /** The camera is the window's again. */

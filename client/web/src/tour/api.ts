@@ -53,6 +53,9 @@ export async function connectAddress(): Promise<Address> {
   return { url, certificateSha256: hash };
 }
 
+/** How others come in, for a screen that they look at. */
+export const joinPage = (code: string): Promise<{ join_url: string; qr_svg: string }> =>
+  ask("GET", `/api/join/${encodeURIComponent(code)}`);
 export const tours = (): Promise<TourSummary[]> => ask("GET", "/api/guide/tours");
 export const sessions = (): Promise<SessionSummary[]> => ask("GET", "/api/guide/sessions");
 export const startSession = (tour: string): Promise<Grant> => ask("POST", "/api/guide/sessions", { tour });

@@ -1,17 +1,17 @@
 // A session on a stage: what the server says becomes what is seen, what the wearer does becomes what is said.
 import * as three from "three";
 import { type ClockError, setClockError } from "../clock/now";
-import type { Person, Placement, Stop } from "../gen/control_pb";
+import { type Person, type Placement, PlacementKind, RefusedReason, type Stop } from "../gen/control_pb";
 import { raycast } from "../layer/layer";
 import { standIn } from "../people/contact";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
 import { Rings } from "../stage/rings";
 import { CALM_CELL_FADE, CELL_FADE, type FrameInfo, NO_FADE, STOP_FADE, Stage } from "../stage/stage";
-import type { Word } from "../ui/words";
+import { say, type Word } from "../ui/words";
 import type { Vec3 } from "../wire/cube";
 import type { Joint } from "../wire/datagram";
-import { vantageKey } from "../worker/messages";
+import { type DecodedSet, vantageKey } from "../worker/messages";
 import { PoseSender } from "./poses";
 import { Session } from "./session";
 
@@ -22,6 +22,9 @@ export interface LiveEvents {
   notice(message: string): void;
   /** What is written beside a person's name. */
   note(person: Person): string;
+  /** A picture of an ordinary camera: what the guide looks at of another stop. */
+  flat?(set: DecodedSet): void;
+  previewing?(stop: number, key: number): void;
 }
 
 /** Head, hands and where they point while a headset is worn, world space. */
@@ -58,6 +61,11 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const DWELL_MS = 120;
 /** How often it is said again while the picture comes, and while it does not. */
 const AGAIN_MS = { had: 3000, lacked: 1000 } as const;
+/** Nobody is carried farther than this at a time, nor to a floor that is so much higher or lower. */
+const ROAM_MOST_M = 40;
+const ROAM_RISE_M = 6;
+/** Of who stands where no cell says it. */
+const EYE_M = 1.6;
 /** How long words of the server stay. */
 export const NOTICE_MS = 6000;
 
@@ -97,16 +105,22 @@ export class Live {
         changed: () => this.#changed(),
         placed: (placement, why) => this.#placed(placement, why),
         stopChanged: (stop, index) => this.#stopChanged(stop, index),
-        set: (set) => this.stage.push(set),
+        set: (set) => {
+          if (set.shape === "flat") events.flat?.(set);
+          else this.stage.push(set);
+        },
         avatars: (avatars) => {
           const now = this.session.connection.serverNowUs;
           if (now !== null && this.session.current) this.crowd.take(avatars, this.session.current.epoch, now);
         },
         forget: (key) => this.stage.layers.forget(key),
-        notice: (text) => {
+        notice: (message, reason) => {
+          // What is said often is said in the page's language; the rest in the server's words.
+          const text = reason === RefusedReason.REFUSED_NO_ROOM ? say("noRoom") : message;
           this.notice = { text, untilMs: performance.now() + NOTICE_MS };
           events.notice(text);
         },
+        previewing: (stop, key) => events.previewing?.(stop, key),
         reset: () => {
           this.stage.layers.keepShown();
           this.crowd.scatter();
@@ -120,6 +134,11 @@ export class Live {
       choose: (by) => this.#choose(by),
       walk: (cell) => this.walk(cell),
       walkToChosen: () => this.#aim && this.walk(this.#aim.cell),
+      floor: (ray) => this.floorAt(ray),
+      spot: (at) => {
+        this.rings.spot = at;
+      },
+      roam: (to) => this.roam(to, this.stage.view.yaw),
       mayPoint: () => this.session.leads,
     });
     // A headset that is put on again, a network that is there again: no need to wait for the next attempt.
@@ -129,7 +148,7 @@ export class Live {
 
   walk(cell: number): void {
     const cells = this.session.stop?.cells.length ?? 0;
-    if (cell < 0 || cell >= cells || cell === this.session.placement?.cell) return;
+    if (cell < 0 || cell >= cells || cell === this.session.cell) return;
     const { ahead } = this.session;
     const isHere = ahead?.cell === cell && this.stage.layers.ready(ahead.key) !== null;
     this.walks.push({ cell, ahead: isHere, askedMs: performance.now(), placedMs: null, shownMs: null });
@@ -137,9 +156,31 @@ export class Live {
     this.session.moveToCell(cell);
   }
 
+  /** To a point of the floor, wherever that is: stop-local metres. */
+  roam(to: three.Vector3, heading: number): void {
+    this.session.moveTo(to.x, to.z, heading);
+  }
+
+  /** Where a ray meets floor that one could stand on; `null` for walls, steep ground and what is too far away. */
+  floorAt(ray: three.Ray): three.Vector3 | null {
+    if (ray.direction.y > -0.05 || this.session.placement?.kind === PlacementKind.WATCHING) return null;
+    const hit = this.meet(ray);
+    if (!hit || hit.distanceTo(ray.origin) > ROAM_MOST_M) return null;
+    const floor = this.session.placement?.seat?.y ?? 0;
+    if (Math.abs(hit.y - floor) > ROAM_RISE_M) return null;
+    // Beside it the ground goes on as high: a bench or a foot of a wall does not.
+    const across = new three.Vector3(-ray.direction.z, 0, ray.direction.x).normalize().multiplyScalar(0.25);
+    for (const side of [across, across.clone().negate()]) {
+      const to = hit.clone().add(side).sub(ray.origin);
+      const beside = this.meet(new three.Ray(ray.origin, to.normalize()));
+      if (!beside || Math.abs(beside.y - hit.y) > 0.12) return null;
+    }
+    return hit;
+  }
+
   /** The wearer aims at a place, or at none any more: its ring glows, and after a moment its picture is asked for. */
   aimAt(cell: number | null): void {
-    const there = cell === this.session.placement?.cell ? null : cell;
+    const there = cell === this.session.cell ? null : cell;
     if (there === (this.#aim?.cell ?? null)) return;
     this.#aim = there === null ? null : { cell: there, sinceMs: performance.now(), saidMs: Number.NEGATIVE_INFINITY };
     this.rings.hovered = there ?? -1;
@@ -163,7 +204,7 @@ export class Live {
   #lookAhead(nowMs: number): void {
     const aim = this.#aim;
     if (!aim || this.waiting || nowMs - aim.sinceMs < DWELL_MS) return;
-    if (aim.cell === this.session.placement?.cell) {
+    if (aim.cell === this.session.cell) {
       this.aimAt(null);
       return;
     }
@@ -200,12 +241,13 @@ export class Live {
 
   #changed(): void {
     this.crowd.setPeople(this.session.people, this.session.headset, this.#events.note);
-    this.rings.here = this.session.placement?.cell ?? -1;
+    this.rings.here = this.session.cell ?? -1;
     this.#events.changed();
   }
 
   #stopChanged(stop: Stop, index: number): void {
     this.aimAt(null);
+    this.rings.spot = null;
     this.rings.setStop(stop);
     this.crowd.scatter();
     this.#events.stopChanged(stop, index);
@@ -217,11 +259,22 @@ export class Live {
       yaw: why === "cell" ? null : placement.yaw,
       fade: why === "join" ? NO_FADE : why === "stop" ? STOP_FADE : calm.matches ? CALM_CELL_FADE : CELL_FADE,
     };
+    const { seat } = placement;
+    const roams = placement.kind === PlacementKind.ROAMING && seat;
+    this.stage.layers.standAt(
+      vantageKey(placement),
+      roams ? [seat.x, seat.y + this.#eyeHeight(placement), seat.z] : null,
+    );
     const walk = this.walks.at(-1);
     if (why === "cell" && walk?.cell === placement.cell) walk.placedMs ??= performance.now();
     this.#poses.jump();
     this.#presentNext = why === "stop";
     this.#arrive(performance.now());
+  }
+
+  #eyeHeight({ cell }: Placement): number {
+    const near = this.session.stop?.cells[cell];
+    return near?.point ? near.point.y - near.floorY : EYE_M;
   }
 
   #arrive(nowMs: number): void {
@@ -277,12 +330,11 @@ export class Live {
   #sendPose(worn: Worn | null, nowMs: number): void {
     const { placement, current, stop } = this.session;
     const now = this.session.connection.serverNowUs;
-    const tag = this.stage.layers.shown?.tag;
-    const cell = placement ? stop?.cells[placement.cell] : undefined;
-    if (!placement?.seat || !current || now === null || !tag || !cell?.point || this.session.state !== "joined") return;
+    const shown = this.stage.layers.shown?.tag;
+    if (!placement?.seat || !current || !stop || now === null || !shown || this.session.state !== "joined") return;
     // Everyone looks from the rendered point, and stands on a seat of their own.
-    const seat = new three.Vector3(placement.seat.x, placement.seat.y + cell.point.y - cell.floorY, placement.seat.z);
-    const shift = seat.sub(new three.Vector3(...tag.point)).sub(this.poseOrigin);
+    const seat = new three.Vector3(placement.seat.x, placement.seat.y + this.#eyeHeight(placement), placement.seat.z);
+    const shift = seat.sub(this.stage.point).sub(this.poseOrigin);
     const move = (joint: Joint): Joint => ({
       position: [joint.position[0] + shift.x, joint.position[1] + shift.y, joint.position[2] + shift.z],
       rotation: joint.rotation,

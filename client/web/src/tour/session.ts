@@ -2,8 +2,10 @@
 
 import { type ClockError, machineUsOf, nowUs } from "../clock/now";
 import {
+  ClientKind,
   type Person,
   type Placement,
+  PlacementKind,
   RefusedReason,
   Role,
   type ServerMessage,
@@ -39,6 +41,8 @@ export interface JoinRequest {
   readonly name: string;
   readonly grant: string;
   readonly language: string;
+  /** Watches without being there: no name, no seat, no poses. */
+  readonly spectator?: boolean;
   /** Take the lead at once; keep it where it was led before and nobody has it now; or neither. */
   readonly lead: "take" | "keep" | "no";
 }
@@ -83,8 +87,10 @@ export interface SessionEvents {
   set(set: DecodedSet): void;
   avatars(avatars: Avatars, atUs: number): void;
   forget(key: number): void;
-  /** Something that the sender did was not accepted. */
-  notice(message: string): void;
+  /** Something that the sender did was not accepted, or not as asked for. */
+  notice(message: string, reason: RefusedReason): void;
+  /** Pictures of another stop come under this key, for the guide. */
+  previewing(stop: number, key: number): void;
   reset(): void;
 }
 
@@ -98,6 +104,8 @@ export class Session {
   tourZeroUs = 0;
   capacity = 0;
   people: readonly Person[] = [];
+  /** How many watch without being here. */
+  spectators = 0;
   lease = 0;
   /** The stop on show. */
   current: { epoch: number; stop: number } | null = null;
@@ -126,6 +134,8 @@ export class Session {
   /** Where the wearer asked to stand last, while the server has not said so. */
   #wish: { epoch: number; cell: number } | null = null;
   #aheadTimer: Timer | undefined;
+  #previewKey: number | null = null;
+  #previewTimer: Timer | undefined;
   #newsAtMs = 0;
   #look: ReturnType<typeof setInterval> | undefined;
   /** Nothing has been heard of the picture for a while, neither a set nor that it is still. */
@@ -198,6 +208,23 @@ export class Session {
 
   send(body: ClientBody): void {
     if (this.state === "joined") this.connection.send(body);
+  }
+
+  /** The cell where one stands; `null` for who stands off the cells. */
+  get cell(): number | null {
+    return this.placement && this.placement.kind === PlacementKind.SEAT ? this.placement.cell : null;
+  }
+
+  /** To a point of the floor that is no cell: with a view of one's own where there is room for it. */
+  moveTo(x: number, z: number, heading: number): void {
+    if (!this.current) return;
+    this.#wish = null;
+    this.send({ case: "moveTo", value: { epoch: this.current.epoch, x, z, heading } });
+  }
+
+  /** For the guide: lets a picture of another stop come. Said again it lasts longer. */
+  preview(stop: number): void {
+    this.send({ case: "preview", value: { stop } });
   }
 
   moveToCell(cell: number): void {
@@ -294,6 +321,7 @@ export class Session {
         client: CLIENT,
         language: request.language,
         simulated: false,
+        kind: request.spectator ? ClientKind.SPECTATOR : ClientKind.HEADSET,
       },
     });
   }
@@ -308,6 +336,7 @@ export class Session {
         this.tourZeroUs = Number(welcome.tourZeroUs);
         this.capacity = welcome.capacity;
         this.people = welcome.roster?.people ?? [];
+        this.spectators = welcome.roster?.spectators ?? 0;
         this.lease = welcome.roster?.lease ?? 0;
         this.#ticket = toHex(welcome.resumeTicket);
         void claim(this.#ticket);
@@ -327,7 +356,8 @@ export class Session {
         const wish = this.#wish ?? this.placement;
         if (welcome.placement) this.#place(welcome.placement, "join");
         // After a long break the server may have given the place away, or never heard of the last wish.
-        const elsewhere = wish && wish.cell !== welcome.placement?.cell;
+        const seated = welcome.placement?.kind === PlacementKind.SEAT;
+        const elsewhere = wish && seated && wish.cell !== welcome.placement?.cell;
         if (elsewhere && wish.epoch === this.current?.epoch) this.moveToCell(wish.cell);
         if (!this.leads && (this.#lead === "take" || (this.#lead === "keep" && !this.led))) this.takeLead();
         this.#lead = this.leads || this.#lead !== "no" ? "keep" : "no";
@@ -342,6 +372,7 @@ export class Session {
         break;
       case "roster":
         this.people = body.value.people;
+        this.spectators = body.value.spectators;
         this.lease = body.value.lease;
         // Who gave the lead away does not take it back when the connection breaks.
         if (this.led) this.#lead = this.leads ? "keep" : "no";
@@ -384,8 +415,13 @@ export class Session {
         this.connection.close();
         break;
       case "notice":
-        this.#events.notice(body.value.message);
+        this.#events.notice(body.value.message, body.value.reason);
         break;
+      case "previewing": {
+        const { epoch, stop, vantage, untilUs } = body.value;
+        this.#preview(stop, vantageKey({ epoch, vantage }), Number(untilUs));
+        break;
+      }
       default:
         break;
     }
@@ -464,9 +500,29 @@ export class Session {
     if (before && before.key !== ahead?.key) this.#forget(before.key);
   }
 
+  #preview(stop: number, key: number, untilUs: number): void {
+    clearTimeout(this.#previewTimer);
+    const before = this.#previewKey;
+    this.#previewKey = key;
+    if (before !== null && before !== key) this.#forget(before);
+    const server = this.connection.serverNowUs;
+    const lastsMs = server === null ? 0 : Math.max(0, untilUs - server) / 1000;
+    this.#previewTimer = setTimeout(() => {
+      this.#previewKey = null;
+      this.#forget(key);
+    }, lastsMs + FORGET_MS);
+    this.connection.keep(this.#needed());
+    this.#events.previewing(stop, key);
+  }
+
+  /** The most important first. */
   #needed(): number[] {
     const places = [this.placement, this.prepared?.placement].flatMap((p) => (p ? [vantageKey(p)] : []));
-    return this.ahead ? [...places, this.ahead.key] : places;
+    return [
+      ...places,
+      ...(this.ahead ? [this.ahead.key] : []),
+      ...(this.#previewKey === null ? [] : [this.#previewKey]),
+    ];
   }
 
   #forget(key: number): void {
@@ -514,7 +570,8 @@ export class Session {
 
   #remember(): void {
     if (this.state !== "joined" || !this.#request) return;
-    const { code, name, grant } = this.#request;
+    const { code, name, grant, spectator } = this.#request;
+    if (spectator) return;
     this.#memory.keep({ code, name, ticket: this.#ticket, guide: grant !== "", leads: this.leads });
   }
 

@@ -102,7 +102,15 @@ export class Hud {
       this.#wasReconnecting = false;
       this.toast(say("back"));
     }
-    setText(this.#peopleTitle, `${say("people")} ${session.people.length}`);
+    setText(
+      this.#peopleTitle,
+      [
+        `${say("people")} ${session.people.length}`,
+        session.spectators ? `${session.spectators} ${say("watching")}` : "",
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    );
     const wanted = session.people.map((p) => this.#describe(p));
     if (wanted.join("\n") !== [...this.#people.children].map((c) => c.getAttribute("data-key")).join("\n")) {
       this.#people.replaceChildren(...session.people.map((p) => this.#entry(p)));
@@ -127,7 +135,7 @@ export class Hud {
   }
 
   #describe(p: Person): string {
-    return `${p.headset}|${p.name}|${p.role}|${p.simulated}|${p.cell}|${p.headset === this.#live.session.headset}|${say("you")}|${this.#skewOf(p)}`;
+    return `${p.headset}|${p.name}|${p.role}|${p.simulated}|${p.cell}|${p.roaming}|${p.headset === this.#live.session.headset}|${say("you")}|${this.#skewOf(p)}`;
   }
 
   /** For the guide: how far from the agreed instant the last stop change came there. */
@@ -150,7 +158,7 @@ export class Hud {
       { "data-key": this.#describe(p), class: p.role === Role.GUIDE ? "is-guide" : "" },
       make("span", { class: "who" }, p.name),
       make("span", { class: "notes", ...(this.#skewOf(p) && { title: say("skew") }) }, notes.join(" · ")),
-      make("span", { class: "where" }, `${say("cell")} ${p.cell + 1}`),
+      make("span", { class: "where" }, p.roaming ? say("roaming") : `${say("cell")} ${p.cell + 1}`),
     );
   }
 }

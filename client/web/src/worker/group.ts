@@ -45,6 +45,11 @@ export class GroupQueue {
     return ready;
   }
 
+  /** Frames given up that have not been taken. */
+  get missed(): number {
+    return this.#missed;
+  }
+
   /** Frames given up since the last call. */
   takeMissed(): number {
     const missed = this.#missed;

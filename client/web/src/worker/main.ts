@@ -12,7 +12,12 @@ import { type DecodedSet, type FromWorker, type Stats, type ToWorker, vantageKey
 import { Stream, type StreamEvents } from "./stream";
 
 const TICK_MS = 20;
+/** A report is due this often while something is wrong, and half as often while all is well. */
 const FEEDBACK_US = 250_000;
+const CALM_FEEDBACK_US = 500_000;
+/** More frames than this at the decoders, or pictures later than before by more than this, are wrong. */
+const DECODE_QUEUE = 2;
+const DELAY_GREW_MS = 50;
 /** Most streams that are followed at a time: four vantages with all their layers would be more than anybody is sent. */
 const MAX_STREAMS = 16;
 
@@ -171,7 +176,17 @@ function tick(): void {
     events.closed("the server has fallen silent");
     return;
   }
-  if (now - report.sinceUs >= FEEDBACK_US) sendFeedback(now);
+  // A report that leaves together with a ping is one packet with it.
+  const due = ping || isWrong() ? FEEDBACK_US : CALM_FEEDBACK_US;
+  if (now - report.sinceUs >= due) sendFeedback(now);
+}
+
+function isWrong(): boolean {
+  return (
+    streams.some((s) => s.missed > 0) ||
+    streams.reduce((sum, s) => sum + s.decodeQueue, 0) > DECODE_QUEUE ||
+    report.delayMs > report.delayBeforeMs + DELAY_GREW_MS
+  );
 }
 
 function sendFeedback(now: number): void {
@@ -198,11 +213,20 @@ function sendFeedback(now: number): void {
     decoders: streams.filter((s) => s.decodes).length,
   };
   post({ kind: "stats", stats });
-  report = { ...freshReport(), lastSet: report.lastSet };
+  report = { ...freshReport(), lastSet: report.lastSet, delayBeforeMs: report.delayMs };
 }
 
-function freshReport(): { sinceUs: number; lastSet: number; complete: number; delayMs: number; bytes: number } {
-  return { sinceUs: nowUs(), lastSet: 0, complete: 0, delayMs: 0, bytes: 0 };
+interface Report {
+  sinceUs: number;
+  lastSet: number;
+  complete: number;
+  delayMs: number;
+  readonly delayBeforeMs: number;
+  bytes: number;
+}
+
+function freshReport(): Report {
+  return { sinceUs: nowUs(), lastSet: 0, complete: 0, delayMs: 0, delayBeforeMs: 0, bytes: 0 };
 }
 
 function delayMs(header: Header): number {

@@ -99,6 +99,10 @@ export class Stream {
     this.#missed += 1;
   }
 
+  get missed(): number {
+    return this.#missed + this.#queue.missed;
+  }
+
   takeMissed(): number {
     const missed = this.#missed;
     this.#missed = 0;

@@ -45,6 +45,8 @@ export class Headset implements Extension {
   #held = new Set<string>();
   #aiming: "left" | "right" | null = null;
   #target: number | null = null;
+  /** Floor that is no ring. */
+  #spot: three.Vector3 | null = null;
 
   constructor(live: Live) {
     this.#live = live;
@@ -184,15 +186,21 @@ export class Headset implements Extension {
       const ray = this.#worldRay(hands[side]);
       this.#aiming = side;
       this.#target = ray ? rings.pick(ray.origin, ray.direction, AIM_TOLERANCE) : null;
+      this.#spot = ray && this.#target === null ? this.#live.floorAt(lowered(ray)) : null;
       this.#live.aimAt(this.#target);
-      const to = rings.visible.find((r) => r.cell === this.#target)?.at ?? null;
+      rings.spot = this.#spot;
+      const to = rings.visible.find((r) => r.cell === this.#target)?.at ?? this.#spot;
       if (ray) this.#arc.show(ray.origin, ray.direction, to, eye);
       return;
     }
     if (this.#aiming) {
       if (this.#target !== null) this.#live.walk(this.#target);
+      else if (this.#spot)
+        this.#live.roam(this.#spot, this.#live.stage.wornRotation ? yawOf(this.#live.stage.wornRotation) : 0);
       this.#aiming = null;
       this.#target = null;
+      this.#spot = null;
+      rings.spot = null;
       this.#live.aimAt(null);
       this.#arc.hide();
     }
@@ -245,6 +253,13 @@ export class Headset implements Extension {
     }
     return went;
   }
+}
+
+/** An arc falls below the ray that it begins with. */
+function lowered(ray: three.Ray): three.Ray {
+  const direction = ray.direction.clone();
+  direction.y -= 0.12;
+  return new three.Ray(ray.origin, direction.normalize());
 }
 
 function sticks(hands: Partial<Record<"left" | "right", Hand | undefined>>): { x: number; y: number }[] {
