@@ -25,7 +25,7 @@ use liveness::Liveness;
 use pose::Up;
 use protocol::control::{self, ClientMessage, ServerMessage, client_message, guide_command};
 use protocol::datagram::{Body, Datagram};
-use protocol::frame::Frame;
+use protocol::frame::{Frame, Layer};
 use protocol::{ClientTime, HeadsetId, ResumeTicket, ServerTime, SetId, TourTime, VantageId};
 use std::collections::{BTreeMap, VecDeque};
 use stream::clock::Sync;
@@ -33,6 +33,9 @@ use stream::jitter;
 use stream::receive::{self, Counters, Limits, Now, Receiver, StreamId};
 use tongyou_protocol as protocol;
 use tongyou_stream as stream;
+
+/// Of who stands where no cell says how high eyes are.
+const EYE_HEIGHT_M: f32 = 1.6;
 
 /// The sans-IO headset.
 #[derive(Debug)]
@@ -84,11 +87,13 @@ struct Tour {
 }
 
 /// Where the wearer is, or is about to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Whereabouts {
     epoch: u32,
     stop: u32,
     cell: u32,
+    /// Off the cells: x, z and heading.
+    off: Option<[f32; 3]>,
 }
 
 /// Where the wearer is.
@@ -168,7 +173,13 @@ impl Headset {
     /// Takes a whole frame.
     pub fn on_frame(&mut self, now: ClientTime, frame: &Bytes) {
         match Frame::from_bytes(frame) {
-            Ok(frame) => self.receiver.on_frame(self.moment(now), frame),
+            Ok(frame) => {
+                let stream = StreamId::of(&frame.header);
+                let is_face = matches!(stream.layer, Layer::Face(_));
+                if !is_face || self.on().is_some_and(|tour| tour.wanted_streams()(stream)) {
+                    self.receiver.on_frame(self.moment(now), frame);
+                }
+            }
             Err(error) => self.malformed("frame", &error),
         }
         self.tick(now);
@@ -194,6 +205,9 @@ impl Headset {
 
     /// How the wearer holds head and hands now. Sent when it is due; call it as often as it is known.
     pub fn set_pose(&mut self, now: ClientTime, pose: &LocalPose) {
+        if self.watches() {
+            return;
+        }
         if let (Phase::On(tour), Some(server)) = (&self.phase, self.clock.server_at(now)) {
             let origin = tour.stop().and_then(|s| s.pose_origin).unwrap_or_default();
             let seat = pose::Seat::new(tour.seat(), origin.into());
@@ -225,6 +239,19 @@ impl Headset {
             let epoch = tour.current.epoch;
             tour.asked = Some(cell);
             self.say(client_message::Body::MoveToCell(control::MoveToCell { epoch, cell }));
+        }
+    }
+
+    /// Asks to stand on this point of the present stop's floor, stop-local metres, and to look along `heading`, radians
+    /// counter-clockwise from −Z about +Y. Near a cell that is where the wearer goes; elsewhere the wearer gets a view of
+    /// its own, or, where there is no room for one, goes to the nearest cell.
+    pub fn move_to(&mut self, x: f32, z: f32, heading: f32) {
+        if let Phase::On(tour) = &mut self.phase {
+            let epoch = tour.current.epoch;
+            // It may end at any cell.
+            tour.asked = None;
+            let to = control::MoveTo { epoch, x, z, heading };
+            self.say(client_message::Body::MoveTo(to));
         }
     }
 
@@ -362,6 +389,20 @@ impl Headset {
     #[must_use]
     pub fn seat(&self) -> Option<&control::Placement> {
         self.on().map(Tour::seat)
+    }
+
+    /// From the floor to the wearer's eyes where the wearer stands, metres.
+    #[must_use]
+    pub fn eye_height_m(&self) -> f32 {
+        let seat = self.seat().filter(|p| p.kind() == control::PlacementKind::Seat);
+        let cell = seat.and_then(|p| self.stop()?.cells.get(p.cell as usize));
+        cell.and_then(|c| Some(c.point?.y - c.floor_y)).unwrap_or(EYE_HEIGHT_M)
+    }
+
+    /// Whether this is a projector or a wall: it watches, and is nowhere.
+    #[must_use]
+    pub const fn watches(&self) -> bool {
+        matches!(self.config.kind, control::ClientKind::Spectator)
     }
 
     /// The stream that the wearer looks at.
@@ -543,6 +584,7 @@ impl Tour {
             epoch: self.current.epoch,
             stop: self.current.stop,
             cell: self.asked.unwrap_or(self.seat().cell),
+            off: off(self.seat()).filter(|_| self.asked.is_none()),
         }
     }
 
@@ -551,12 +593,20 @@ impl Tour {
     }
 }
 
+/// Where a placement off the cells is: x, z and heading.
+fn off(placement: &control::Placement) -> Option<[f32; 3]> {
+    let seat = placement
+        .seat
+        .filter(|_| placement.kind() == control::PlacementKind::Roaming)?;
+    Some([seat.x, seat.z, placement.yaw])
+}
+
 /// The stream that a placement in an epoch looks at.
 #[expect(clippy::cast_possible_truncation, reason = "the wire has the low 16 bits of both")]
 const fn stream_of(epoch: u32, placement: &control::Placement) -> StreamId {
     StreamId {
         epoch: epoch as u16,
         vantage: VantageId(placement.vantage as u16),
-        layer: protocol::frame::Layer::Base,
+        layer: Layer::Base,
     }
 }

@@ -164,9 +164,8 @@ impl Wearer for Standing {
 
     fn on_picture(&mut self, _at: Moment, picture: Picture) {
         self.pictures += 1;
-        let depth = picture.depth.samples();
-        let nearest = depth.iter().copied().max().unwrap_or(0);
-        tracing::debug!(set = picture.header.tag.set.0, nearest, "picture");
+        let layer = picture.header.layer;
+        tracing::debug!(set = picture.header.tag.set.0, %layer, "picture");
     }
 
     fn on_decode_error(&mut self, _at: Moment, message: &str) {

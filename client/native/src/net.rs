@@ -150,7 +150,8 @@ pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Recei
             Left::Ended(message) => return Ok(End::Ended(message)),
             Left::Refused { reason, message } => return Err(Error::Refused { reason, message }),
             Left::Closed { code, reason } => {
-                if headset.resume_ticket().is_none() || FINAL_CODES.contains(&code) {
+                let may_return = headset.resume_ticket().is_some() || headset.watches();
+                if !may_return || FINAL_CODES.contains(&code) {
                     return Err(Error::Lost { code, reason });
                 }
                 tracing::warn!(code, reason, "connection lost, trying again");
@@ -326,8 +327,8 @@ impl Driver<'_> {
         self.drain(at);
         if self.pose_due(at.client).is_some_and(|due| due <= at.client) {
             match self.wearer.pose(at, self.headset) {
-                Some(pose) => self.headset.set_pose(at.client, &pose),
-                None => self.ask_from = at.client + ASK_AGAIN,
+                Some(pose) if !self.headset.watches() => self.headset.set_pose(at.client, &pose),
+                _ => self.ask_from = at.client + ASK_AGAIN,
             }
         }
         self.drain(at);

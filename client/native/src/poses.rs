@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
+use tongyou_protocol::frame::Layer;
 use tongyou_stream::receive::StreamId;
 
 /// Between the eyes, metres.
 const IPD_M: f32 = 0.064;
 const LARGEST: u32 = 8192;
+/// Newest pictures that are kept: all layers of what is shown, and of what comes.
+const MOST_PICTURES: usize = 12;
 /// How long the first picture may take, and one of another stop or cell.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,6 +64,12 @@ pub struct Record {
     pub point: [f32; 3],
     /// The instant shown, seconds of tour time.
     pub tour_time_s: f64,
+    /// What the set is of: a panorama, or a view of the wearer's own.
+    pub shape: String,
+    /// Whether what lies behind near things was there.
+    pub behind: bool,
+    /// The faces that were shown sharp.
+    pub sharp: Vec<u8>,
     /// Pixels that nothing covers: left, right.
     pub holes: [usize; 2],
     /// The pose as it was used.
@@ -246,14 +255,14 @@ pub async fn capture(options: net::Options, poses: &[Pose], folder: &Path) -> Re
                 tokio::time::sleep_until(begin + Duration::from_secs_f64(pose.t_s.min(1e6))).await;
             }
             let there = tokio::time::timeout(PATIENCE, pictures.wait_for(Option::is_some)).await;
-            let picture: Option<Picture> = match there {
-                Ok(Ok(picture)) => picture.clone(),
+            let layers: Option<Vec<Picture>> = match there {
+                Ok(Ok(layers)) => layers.clone(),
                 Ok(Err(_)) => return Err(over(visit.take(), index).await),
                 Err(_) => None,
             };
-            let picture = picture.ok_or(Error::NoLayer { index })?;
+            let layers = layers.ok_or(Error::NoLayer { index })?;
             begin.get_or_insert_with(tokio::time::Instant::now);
-            records.push(write(&mut offscreen, picture, index, pose, folder)?);
+            records.push(write(&mut offscreen, layers, index, pose, folder)?);
         }
         Ok(records)
     }
@@ -287,13 +296,29 @@ async fn over(visit: Option<Visit>, index: usize) -> Error {
 
 fn write(
     offscreen: &mut Offscreen,
-    picture: Picture,
+    layers: Vec<Picture>,
     index: usize,
     pose: &Pose,
     folder: &Path,
 ) -> Result<Record, Error> {
-    let tag = picture.header.tag;
-    offscreen.show_set(Set::from_picture(picture, offscreen.set())?)?;
+    let before = offscreen.set(Layer::Base).map(|s| (s.tag().vantage, s.tag().epoch));
+    if layers
+        .iter()
+        .any(|p| before.is_some_and(|b| b != (p.header.tag.vantage, p.header.tag.epoch)))
+    {
+        offscreen.clear();
+    }
+    for picture in layers {
+        let layer = picture.header.layer;
+        let is_new = offscreen
+            .set(layer)
+            .is_none_or(|s| s.tag().set != picture.header.tag.set);
+        if is_new {
+            offscreen.show_set(Set::from_picture(picture, offscreen.set(layer))?)?;
+        }
+    }
+    let base = offscreen.set(Layer::Base).ok_or(Error::NoLayer { index })?;
+    let (tag, shape) = (*base.tag(), base.form().shape);
     let images = pose.look(offscreen, tag.point)?;
     let names = ["left", "right"].map(|side| format!("{index:04}-{side}.png"));
     for (name, image) in names.iter().zip(&images) {
@@ -312,6 +337,12 @@ fn write(
         epoch: tag.epoch,
         point: tag.point.to_array(),
         tour_time_s,
+        shape: format!("{shape:?}").to_lowercase(),
+        behind: offscreen.layer().has_behind(),
+        sharp: (0..)
+            .zip(offscreen.layer().sharpness())
+            .filter_map(|(face, part)| (part > 0.0).then_some(face))
+            .collect(),
         holes: [images[0].holes(), images[1].holes()],
         eyes: pose.eyes(tag.point).map(|eye| EyeRecord {
             position: eye.position.to_array(),
@@ -341,8 +372,8 @@ impl From<&Pose> for Held {
 
 /// Someone who holds the head as the poses say.
 struct Holding {
-    /// The newest picture of what is to be shown.
-    newest: watch::Sender<Option<Picture>>,
+    /// The newest pictures of all layers of what is to be shown, its base among them.
+    newest: watch::Sender<Option<Vec<Picture>>>,
     held: watch::Receiver<Held>,
     /// The newest of each stream, the oldest first.
     pictures: Vec<(StreamId, Picture)>,
@@ -352,16 +383,17 @@ impl Holding {
     /// Pictures come before and after the change that brings them on show.
     fn follow(&self, headset: &Headset) {
         let Some(shown) = headset.shown() else { return };
-        let picture = self
-            .pictures
-            .iter()
-            .find(|(stream, _)| *stream == shown)
-            .map(|(_, p)| p);
-        let id = |p: Option<&Picture>| p.map(|p| (p.stream, p.header.tag.set));
+        let layers = || {
+            let of_shown = self.pictures.iter().filter(|(stream, _)| stream.base() == shown);
+            of_shown.map(|(_, picture)| picture)
+        };
+        let has_base = layers().any(|p| p.stream == shown);
+        let ids = |p: &Picture| (p.stream, p.header.tag.set);
         self.newest.send_if_modified(|newest| {
-            let changed = id(newest.as_ref()) != id(picture);
+            let before: Vec<_> = newest.iter().flatten().map(ids).collect();
+            let changed = has_base && before != layers().map(ids).collect::<Vec<_>>();
             if changed {
-                *newest = picture.cloned();
+                *newest = Some(layers().cloned().collect());
             }
             changed
         });
@@ -373,9 +405,8 @@ impl Wearer for Holding {
         self.follow(headset);
         let held = *self.held.borrow();
         let placement = *headset.seat()?;
-        let cell = headset.stop()?.cells.get(placement.cell as usize)?;
         let room_from_world = Quat::from_rotation_y(-placement.yaw);
-        let height = cell.point.map_or(1.6, |p| p.y - cell.floor_y);
+        let height = headset.eye_height_m();
         let head = LocalJoint {
             position: Vec3::Y * height + room_from_world * held.position,
             rotation: room_from_world * held.rotation,
@@ -395,7 +426,7 @@ impl Wearer for Holding {
     fn on_picture(&mut self, _at: Moment, picture: Picture) {
         self.pictures.retain(|(stream, _)| *stream != picture.stream);
         self.pictures.push((picture.stream, picture));
-        if self.pictures.len() > 4 {
+        if self.pictures.len() > MOST_PICTURES {
             self.pictures.remove(0);
         }
     }

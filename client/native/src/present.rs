@@ -1,7 +1,7 @@
 //! Presenting: the newest complete set, warped by depth from the rendered point to an eye. `docs/presenting.md` is the
 //! description that the page follows too.
 //!
-//! [`Set`] is made on any thread, a [`Layer`] holds it on the GPU, a [`Presenter`] draws layers and [`Figure`]s for an
+//! [`Set`]s are made on any thread, a [`Layer`] holds those of one vantage on the GPU, a [`Presenter`] draws layers and [`Figure`]s for an
 //! [`Eye`]; [`Offscreen`] does all that without a window.
 
 mod eye;
@@ -13,16 +13,19 @@ mod mesh;
 mod offscreen;
 mod pipelines;
 mod presenter;
+mod relief;
 mod set;
+mod sharp;
+mod textures;
 
 pub use eye::Eye;
 pub use figures::{Figure, Joint, Ring, Things};
 pub use gpu::{Adapter, Gpu};
 pub use layer::Layer;
-pub use mesh::{FaceMesh, GRID};
+pub use mesh::{FaceMesh, GRID, Relief};
 pub use offscreen::{Image, Offscreen};
-pub use presenter::{Presenter, Shown, Target};
-pub use set::Set;
+pub use presenter::{Presenter, Scene, Shown, Target};
+pub use set::{Form, Set};
 
 /// Why something can not be presented.
 #[derive(Debug, thiserror::Error)]

@@ -194,13 +194,13 @@ fn shows(set: &Set, point: Vec3) -> bool {
         return false;
     };
     let z = direction.dot(cube::FACES[face].forward);
-    let size = set.depth().size();
+    let size = set.depth().unwrap().size();
     let place = |c: f32| floor((c * 0.5 + 0.5) * size as f32);
     let (x, y) = (place(u), place(v));
     let near = |c: usize| c.saturating_sub(1)..(c + 2).min(size);
     near(y).any(|y| {
         near(x).any(|x| {
-            let found = metres(set.depth().samples()[(face * size + y) * size + x], set.tag().near);
+            let found = metres(set.depth().unwrap().samples()[(face * size + y) * size + x], set.tag().near);
             (found - z).abs() <= 0.04 * z || found > 1000.0 && z > 1000.0
         })
     })
@@ -217,13 +217,13 @@ fn comes_to_light(set: &Set, point: Vec3) -> bool {
         return false;
     };
     let z = direction.dot(cube::FACES[face].forward);
-    let size = set.depth().size() as f32;
+    let size = set.depth().unwrap().size() as f32;
     let (x, y) = ((u * 0.5 + 0.5) * size, (v * 0.5 + 0.5) * size);
     let depth_at = |x: f32, y: f32| {
         let inside = (0.0..size).contains(&x) && (0.0..size).contains(&y);
         inside.then(|| {
-            let at = (face * set.depth().size() + floor(y)) * set.depth().size() + floor(x);
-            metres(set.depth().samples()[at], set.tag().near)
+            let at = (face * set.depth().unwrap().size() + floor(y)) * set.depth().unwrap().size() + floor(x);
+            metres(set.depth().unwrap().samples()[at], set.tag().near)
         })
     };
     let front = depth_at(x, y).unwrap_or(z);

@@ -3,6 +3,7 @@
 use super::{Event, StopApplied, Tour, stream_of};
 use std::collections::VecDeque;
 use tongyou_protocol::control::{Commit, Placement, Prepare, Ready, SkewReport};
+use tongyou_protocol::frame::Layer;
 use tongyou_protocol::{ServerTime, VantageId};
 use tongyou_stream::receive::{Receiver, StreamId};
 
@@ -184,7 +185,9 @@ impl Tour {
         true
     }
 
-    /// What is shown, what it changes to, what is sent ahead, and what was not announced yet but belongs to a later epoch.
+    /// What is shown, what it changes to, what is sent ahead, and what was not announced yet but belongs to a later
+    /// epoch; each with what lies behind. There are four decoders: while anything but what is shown is on its way,
+    /// nothing is decoded for sharp faces.
     pub(super) fn wanted_streams(&self) -> impl Fn(StreamId) -> bool + use<> {
         let shown = stream_of(self.current.epoch, &self.current.placement);
         let moving = self.moving_to.as_ref().map(|p| stream_of(self.current.epoch, p));
@@ -193,9 +196,15 @@ impl Tour {
             vantage: VantageId(a.vantage as u16),
             ..shown
         });
+        let moves = moving.is_some_and(|m| m != shown);
+        let has_faces = !moves && ahead.is_none() && self.prepared.is_none();
         move |id| {
+            let base = id.base();
             let later = id.epoch != shown.epoch && id.epoch.wrapping_sub(shown.epoch) < 0x8000;
-            id == shown || Some(id) == moving || Some(id) == ahead || later
+            match id.layer {
+                Layer::Face(_) => base == shown && has_faces,
+                Layer::Base | Layer::Behind => base == shown || Some(base) == moving || Some(base) == ahead || later,
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a headset says about itself.
 
-use tongyou_protocol::{ResumeTicket, VERSION, control};
+use tongyou_protocol::control::{self, ClientKind};
+use tongyou_protocol::{ResumeTicket, VERSION};
 
 /// What a headset says about itself when it joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub guide_grant: String,
     /// From an earlier visit.
     pub resume_ticket: Option<ResumeTicket>,
+    /// A person, or a projector.
+    pub kind: ClientKind,
 }
 
 impl Config {
@@ -33,6 +36,7 @@ impl Config {
             simulated: false,
             guide_grant: String::new(),
             resume_ticket: None,
+            kind: ClientKind::Headset,
         }
     }
 
@@ -46,7 +50,7 @@ impl Config {
             client: self.client.clone(),
             language: self.language.clone(),
             simulated: self.simulated,
-            kind: 0,
+            kind: self.kind.into(),
         }
     }
 }

@@ -58,6 +58,8 @@ impl Headset {
                     self.receiver.retain(tour.wanted_streams());
                 }
             }
+            // Only a guide's console asks for one.
+            (server_message::Body::Previewing(_), Phase::On(_)) => {}
             (other, _) => self.malformed("control", &format!("out of turn: {}", kind(&other))),
         }
     }
@@ -89,6 +91,7 @@ impl Headset {
             epoch: current.epoch,
             stop: current.stop,
             cell: placement.cell,
+            off: super::off(&placement),
         };
         let was = self.was.take();
         self.up.jump();
@@ -113,10 +116,15 @@ impl Headset {
             headset: HeadsetId(id),
             resumed,
         });
-        if let Some(Whereabouts { cell, .. }) = was.filter(|w| (w.epoch, w.stop) == (here.epoch, here.stop))
-            && cell != here.cell
-        {
-            self.move_to_cell(cell);
+        match was.filter(|w| (w.epoch, w.stop) == (here.epoch, here.stop)) {
+            Some(Whereabouts {
+                off: Some([x, z, heading]),
+                ..
+            }) if here.off.is_none() => self.move_to(x, z, heading),
+            Some(Whereabouts { cell, off: None, .. }) if cell != here.cell || here.off.is_some() => {
+                self.move_to_cell(cell);
+            }
+            _ => {}
         }
     }
 

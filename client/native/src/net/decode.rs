@@ -3,7 +3,7 @@
 use media::decode::{Decoder, OpenH264};
 use protocol::SetId;
 use protocol::depth::Cube;
-use protocol::frame::{Codec, Frame, Header};
+use protocol::frame::{Codec, Frame, Header, Layer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -14,9 +14,9 @@ use tongyou_protocol as protocol;
 use tongyou_stream as stream;
 
 /// Pictures that wait for the news that their set is complete.
-const MAX_PICTURES: usize = 12;
+const MAX_PICTURES: usize = 24;
 const MAX_DECODERS: usize = 4;
-const MAX_KEYFRAMES: usize = 4;
+const MAX_KEYFRAMES: usize = 8;
 
 /// What is done with pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,12 +35,10 @@ pub struct Picture {
     pub stream: StreamId,
     /// What the colour frame said.
     pub header: Header,
-    /// The atlas.
+    /// The picture: an atlas, or what its shape says.
     pub color: media::decode::Picture,
-    /// The depth of the base atlas.
-    pub depth: Arc<Cube>,
-    /// `near` of the depth's own set.
-    pub depth_header: Header,
+    /// Depth, where the layer has any.
+    pub depth: Option<Arc<Cube>>,
 }
 
 /// What the thread has done.
@@ -157,17 +155,7 @@ impl Worker {
             return Err(name(&"colour is not H.264"));
         }
         let id = StreamId::of(&header);
-        let known = self.decoders.iter().position(|(of, _)| *of == id);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                if self.decoders.len() == MAX_DECODERS {
-                    self.decoders.pop_front();
-                }
-                self.decoders.push_back((id, OpenH264::new().map_err(|e| name(&e))?));
-                self.decoders.len() - 1
-            }
-        };
+        let at = self.decoder(id).map_err(|e| name(&e))?;
         let picture = self.decoders[at].1.decode(&frame.payload).map_err(|e| name(&e))?;
         if (picture.size.width(), picture.size.height()) != (usize::from(header.width), usize::from(header.height)) {
             return Err(name(&format!(
@@ -180,6 +168,28 @@ impl Worker {
             self.pictures.pop_first();
         }
         Ok(())
+    }
+
+    /// The decoder of a stream, the last of all from now on. Where there is none free, that of the least important
+    /// layer gives way, and of those the one that had nothing to do for longest; never a more important one.
+    fn decoder(&mut self, id: StreamId) -> Result<usize, String> {
+        if let Some(at) = self.decoders.iter().position(|(of, _)| *of == id) {
+            if let Some(used) = self.decoders.remove(at) {
+                self.decoders.push_back(used);
+            }
+            return Ok(self.decoders.len() - 1);
+        }
+        if self.decoders.len() == MAX_DECODERS {
+            let ranks = self.decoders.iter().enumerate();
+            let least = ranks.max_by_key(|(at, (of, _))| (rank(*of), std::cmp::Reverse(*at)));
+            match least.map(|(at, (of, _))| (at, *of)) {
+                Some((at, of)) if rank(of) >= rank(id) => self.decoders.remove(at),
+                _ => return Err(format!("all {MAX_DECODERS} decoders have more important layers")),
+            };
+        }
+        let decoder = OpenH264::new().map_err(|e| e.to_string())?;
+        self.decoders.push_back((id, decoder));
+        Ok(self.decoders.len() - 1)
     }
 
     fn complete(&mut self, complete: &Complete) -> Result<Picture, String> {
@@ -195,17 +205,16 @@ impl Worker {
             .as_ref()
             .map(|f| self.cube(f, None))
             .transpose()?;
-        let depth_frame = complete
+        let depth = complete
             .depth
             .as_ref()
-            .ok_or_else(|| format!("set {set}: it has no depth"))?;
-        let depth = self.cube(depth_frame, keyframe.as_deref())?;
+            .map(|f| self.cube(f, keyframe.as_deref()))
+            .transpose()?;
         Ok(Picture {
             stream: complete.stream,
             header,
             color,
             depth,
-            depth_header: depth_frame.header,
         })
     }
 
@@ -221,5 +230,14 @@ impl Worker {
             self.cubes.pop_first();
         }
         Ok(cube)
+    }
+}
+
+/// How dispensable a stream's layer is.
+const fn rank(stream: StreamId) -> u8 {
+    match stream.layer {
+        Layer::Base => 0,
+        Layer::Behind => 1,
+        Layer::Face(_) => 2,
     }
 }

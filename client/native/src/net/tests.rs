@@ -91,7 +91,10 @@ async fn colour_and_depth_are_decoded_and_damage_is_said() {
             panic!("not decoded")
         };
         assert!(shown.color.nv12[..size.luma_len()].iter().all(|y| y.abs_diff(luma) < 4));
-        assert_eq!(*shown.depth, if set == 0 { key_cube.clone() } else { cube.clone() });
+        assert_eq!(
+            **shown.depth.as_ref().unwrap(),
+            if set == 0 { key_cube.clone() } else { cube.clone() }
+        );
     }
     assert_eq!(decoding.in_flight(), 0);
     decoding.color(frame(Lane::Color, 2, false, Bytes::from_static(b"not a picture")));

@@ -17,13 +17,16 @@ pub(super) struct Eye {
 pub(super) struct Layer {
     pub(super) world_from_layer: Mat4,
     pub(super) layer_from_face: [Mat4; 6],
+    pub(super) sharp: [Vec4; 6],
     pub(super) depth_scale: f32,
     pub(super) half_tangent: f32,
     pub(super) depth_size: f32,
-    pub(super) face_size: f32,
-    pub(super) share: Vec2,
+    pub(super) farther: f32,
+    pub(super) face_pixels: Vec2,
+    pub(super) atlas: Vec2,
+    pub(super) foveation: f32,
     pub(super) brightness: f32,
-    pub(super) unused: f32,
+    pub(super) unused: Vec2,
 }
 
 /// `Light` of `present_figures.wgsl`.
@@ -102,11 +105,14 @@ mod tests {
             Layer,
             world_from_layer,
             layer_from_face,
+            sharp,
             depth_scale,
             half_tangent,
             depth_size,
-            face_size,
-            share,
+            farther,
+            face_pixels,
+            atlas,
+            foveation,
             brightness,
             unused
         );

@@ -11,6 +11,7 @@ mod surface;
 mod tests;
 
 use sheet::Sheet;
+use tongyou_protocol::cube::HALF_TANGENT;
 
 /// Vertices along the side of a face.
 pub const GRID: usize = 128;
@@ -20,6 +21,19 @@ const CELLS: usize = GRID - 1;
 const JUMP: f32 = 0.05;
 /// Steps of u16 that are noise of rounding, not a jump.
 const NOISE: f32 = 4.0;
+/// What a sample says of a layer that has nothing there.
+const NOTHING: u16 = 65_535;
+
+/// What the depth of a face is like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Relief {
+    /// Inverse depth is `65535 · near / z`, metres.
+    pub near: f32,
+    /// Tangent of half the field of view of the face.
+    pub half_tangent: f32,
+    /// A sample of 65535 says that nothing is there.
+    pub has_holes: bool,
+}
 
 /// The geometry of one face, as the shaders read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,31 +47,65 @@ pub struct FaceMesh {
     /// Four vertices for each cut cell, top left, top right, bottom left, bottom right: grid vertex, near depth, depth
     /// of the sheet, 0.
     pub edges: Vec<[u16; 4]>,
+    /// Of a layer with holes: for each grid vertex, whether it has something there.
+    pub present: Option<Vec<bool>>,
 }
 
 impl FaceMesh {
-    /// `samples`: one face, row by row, `size`², `65535 · near / z`; `near` in metres.
+    /// Of a face of a panorama without holes. `samples`: row by row, `size`², `65535 · near / z`; `near` in metres.
     #[must_use]
     pub fn new(samples: &[u16], size: usize, near: f32) -> Self {
+        let relief = Relief {
+            near,
+            half_tangent: HALF_TANGENT,
+            has_holes: false,
+        };
+        Self::of(samples, size, relief)
+    }
+
+    /// Of a face of any layer with depth.
+    #[must_use]
+    pub fn of(samples: &[u16], size: usize, relief: Relief) -> Self {
         let at: Vec<usize> = (0..GRID).map(|line| texel_of(line, size)).collect();
         let own: Vec<u16> = (0..GRID * GRID)
             .map(|v| samples[at[v / GRID] * size + at[v % GRID]])
             .collect();
-        let cells = Cells::find(samples, size, &at);
-        let sheet = Sheet::new(&own, &cells, 65_535.0 * near);
+        let holes = relief.has_holes.then(|| find_holes(samples, size, &at));
+        let is_hole = |cell: usize| holes.as_ref().is_some_and(|h| h[cell]);
+        let cells = Cells::find(samples, size, &at, is_hole);
+        let cell_tangent = 2.0 * relief.half_tangent / cells_a_side();
+        let sheet = Sheet::new(&own, &cells, 65_535.0 * relief.near * cell_tangent);
         let vertices = (0..GRID * GRID)
             .map(|v| {
                 let source = usize::from(sheet.source[v]);
                 [own[v], sheet.depth[v], small(source % GRID), small(source / GRID)]
             })
             .collect();
-        let in_sheet = |cell: usize| cells.cut[cell] || corners(cell).into_iter().any(|v| sheet.reached[v] != 0);
+        let in_sheet = |cell: usize| {
+            !is_hole(cell) && (cells.cut[cell] || corners(cell).into_iter().any(|v| sheet.reached[v] != 0))
+        };
+        let left_out: Vec<bool> = (0..CELLS * CELLS)
+            .map(|cell| cells.cut[cell] || is_hole(cell))
+            .collect();
         Self {
             vertices,
-            surface: surface::triangles(&own, &cells.cut),
+            surface: surface::triangles(&own, &left_out),
             sheet: triangles(in_sheet),
             edges: edges(&own, &sheet, &cells),
+            present: relief.has_holes.then(|| own.iter().map(|d| *d != NOTHING).collect()),
         }
+    }
+
+    /// The triangles of the sheet that another layer from the same point does not show better: all but those whose
+    /// corners all lie where it has something.
+    #[must_use]
+    pub fn sheet_beside(&self, better: Option<&Self>) -> Vec<u16> {
+        let Some(present) = better.and_then(|b| b.present.as_ref()) else {
+            return self.sheet.clone();
+        };
+        let shown = |t: &&[u16]| t.iter().all(|v| present[usize::from(*v)]);
+        let kept = self.sheet.chunks_exact(3).filter(|t| !shown(t));
+        kept.flatten().copied().collect()
     }
 
     /// Indices of the triangles of [`Self::edges`].
@@ -82,7 +130,7 @@ struct Cells {
 }
 
 impl Cells {
-    fn find(samples: &[u16], size: usize, at: &[usize]) -> Self {
+    fn find(samples: &[u16], size: usize, at: &[usize], is_hole: impl Fn(usize) -> bool) -> Self {
         let steps = Steps::find(samples, size);
         let mut cells = Self {
             cut: vec![false; CELLS * CELLS],
@@ -102,7 +150,7 @@ impl Cells {
                     least = least.min(*d);
                 }
             }
-            if any {
+            if any && !is_hole(cell) {
                 cells.cut[cell] = true;
                 cells.nearest[cell] = most;
                 cells.farthest[cell] = least;
@@ -115,6 +163,23 @@ impl Cells {
     fn is_near(&self, cell: usize, d: u16) -> bool {
         2 * u32::from(d) > u32::from(self.nearest[cell]) + u32::from(self.farthest[cell])
     }
+}
+
+/// Cells of which a part is not there.
+fn find_holes(samples: &[u16], size: usize, at: &[usize]) -> Vec<bool> {
+    let hole = |cell: usize| {
+        let (row, column) = (cell / CELLS, cell % CELLS);
+        (at[row]..=at[row + 1]).any(|y| {
+            let texels = y * size + at[column]..=y * size + at[column + 1];
+            samples[texels].contains(&NOTHING)
+        })
+    };
+    (0..CELLS * CELLS).map(hole).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "127")]
+const fn cells_a_side() -> f32 {
+    CELLS as f32
 }
 
 /// Where one surface ends and another begins: between a texel and the next one to the right, and the next one down.

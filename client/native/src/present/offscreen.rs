@@ -1,10 +1,11 @@
 //! Presenting without a window: pictures as an eye would see them.
 
-use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Set, Shown, Target, Things};
+use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Scene, Set, Shown, Target, Things};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tongyou_protocol::depth::Cube;
-use tongyou_protocol::frame::Tag;
+use tongyou_protocol::frame::{Layer as Number, Tag};
 use wgpu::{TextureFormat, TextureUsages};
 
 /// A picture in display values.
@@ -23,8 +24,9 @@ pub struct Image {
 pub struct Offscreen {
     gpu: Gpu,
     presenter: Presenter,
-    layer: Option<Layer>,
-    set: Option<Set>,
+    layer: Layer,
+    /// The newest of each layer.
+    sets: BTreeMap<Number, Set>,
     canvas: Option<Canvas>,
 }
 
@@ -77,8 +79,8 @@ impl Offscreen {
         Ok(Self {
             gpu,
             presenter,
-            layer: None,
-            set: None,
+            layer: Layer::default(),
+            sets: BTreeMap::new(),
             canvas: None,
         })
     }
@@ -89,10 +91,22 @@ impl Offscreen {
         &self.gpu
     }
 
-    /// The set on show.
+    /// The newest set of a layer.
     #[must_use]
-    pub const fn set(&self) -> Option<&Set> {
-        self.set.as_ref()
+    pub fn set(&self, layer: Number) -> Option<&Set> {
+        self.sets.get(&layer)
+    }
+
+    /// What is on show.
+    #[must_use]
+    pub const fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// Forgets everything: another vantage.
+    pub fn clear(&mut self) {
+        self.layer = Layer::default();
+        self.sets.clear();
     }
 
     /// Takes a layer: the atlas of faces of `face_size`² pixels as NV12, and inverse depth.
@@ -100,17 +114,18 @@ impl Offscreen {
     /// # Errors
     /// [`Error::Set`] where sizes do not fit together, [`Error::Gpu`].
     pub fn show(&mut self, tag: Tag, face_size: u32, nv12: &[u8], depth: &Arc<Cube>) -> Result<()> {
-        let set = Set::new(tag, face_size, nv12, Arc::clone(depth), self.set.as_ref())?;
+        let set = Set::new(tag, face_size, nv12, Arc::clone(depth), self.set(Number::Base))?;
         self.show_set(set)
     }
 
-    /// Takes a set that is ready.
+    /// Takes a set of any layer that is ready. Sharp faces are there at once.
     ///
     /// # Errors
     /// [`Error::Gpu`].
     pub fn show_set(&mut self, set: Set) -> Result<()> {
         self.presenter.upload(&self.gpu, &mut self.layer, &set);
-        self.set = Some(set);
+        self.layer.advance(1.0);
+        self.sets.insert(set.form().layer, set);
         self.gpu.check("uploading a set")
     }
 
@@ -134,9 +149,12 @@ impl Offscreen {
             return Err(Error::Size { width, height });
         };
         let view = canvas.color.create_view(&wgpu::TextureViewDescriptor::default());
-        let shown: Vec<Shown<'_>> = self.layer.iter().map(Shown::whole).collect();
-        self.presenter
-            .draw(&self.gpu, (&view, &canvas.target), eye, &shown, things);
+        let scene = Scene {
+            shown: Some(Shown::whole(&self.layer)),
+            leaving: None,
+            things,
+        };
+        self.presenter.draw(&self.gpu, (&view, &canvas.target), eye, scene);
         canvas.read(&self.gpu)
     }
 }

@@ -1,4 +1,4 @@
-//! Pipelines of the warp: surface, sheet and edges, each as it is and during a cross-fade.
+//! Pipelines of the warp: edges, surface, sheet, backdrop, and the cover of a cross-fade.
 
 use super::Gpu;
 use tongyou_shaders::Shader;
@@ -21,7 +21,9 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 4] = [Self::Edges, Self::Surface, Self::Sheet, Self::Backdrop];
+    const ALL: [Self; 4] = [Self::Edges, Self::Surface, Self::Sheet, Self::Backdrop];
+    /// What has depth.
+    pub(super) const GEOMETRY: [Self; 3] = [Self::Edges, Self::Surface, Self::Sheet];
 
     const fn entries(self) -> (&'static str, &'static str) {
         match self {
@@ -39,8 +41,9 @@ pub(super) struct Pipelines {
     pub(super) eye: BindGroupLayout,
     pub(super) layer: BindGroupLayout,
     /// As in [`Part::ALL`].
-    whole: [RenderPipeline; 4],
-    fading: [RenderPipeline; 4],
+    parts: [RenderPipeline; 4],
+    /// A picture over everything, as much of it as the blend constant says.
+    pub(super) cover: RenderPipeline,
 }
 
 impl Pipelines {
@@ -63,6 +66,16 @@ impl Pipelines {
                 ),
                 texture(3, TextureSampleType::Uint, TextureViewDimension::D2Array),
                 entry(4, BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+                texture(
+                    5,
+                    TextureSampleType::Float { filterable: true },
+                    TextureViewDimension::D2Array,
+                ),
+                texture(
+                    6,
+                    TextureSampleType::Float { filterable: true },
+                    TextureViewDimension::D2Array,
+                ),
             ],
         );
         let pipeline_layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -71,19 +84,16 @@ impl Pipelines {
             immediate_size: 0,
         });
         let module = module(gpu, Shader::PresentWarp);
-        let pipeline = |part: Part, fading: bool| warp_pipeline(gpu, &pipeline_layout, &module, format, part, fading);
-        let whole = Part::ALL.map(|part| pipeline(part, false));
-        let fading = Part::ALL.map(|part| pipeline(part, true));
         Self {
+            parts: Part::ALL.map(|part| warp_pipeline(gpu, &pipeline_layout, &module, format, part)),
+            cover: cover_pipeline(gpu, &pipeline_layout, &module, format),
             eye,
             layer,
-            whole,
-            fading,
         }
     }
 
-    pub(super) const fn of(&self, part: usize, fading: bool) -> &RenderPipeline {
-        if fading { &self.fading[part] } else { &self.whole[part] }
+    pub(super) const fn of(&self, part: Part) -> &RenderPipeline {
+        &self.parts[part as usize]
     }
 }
 
@@ -158,7 +168,6 @@ fn warp_pipeline(
     module: &wgpu::ShaderModule,
     format: TextureFormat,
     part: Part,
-    fading: bool,
 ) -> RenderPipeline {
     const VERTEX: [VertexAttribute; 1] = [VertexAttribute {
         format: VertexFormat::Uint16x4,
@@ -171,7 +180,6 @@ fn warp_pipeline(
         step_mode: wgpu::VertexStepMode::Vertex,
         attributes: &VERTEX,
     })];
-    let constants = [("FADE", f64::from(u8::from(fading)))];
     gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some("warp"),
         layout: Some(layout),
@@ -188,11 +196,56 @@ fn warp_pipeline(
         fragment: Some(wgpu::FragmentState {
             module,
             entry_point: Some(fragment),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                ..wgpu::PipelineCompilationOptions::default()
-            },
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
             targets: &[Some(format.into())],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+fn cover_pipeline(
+    gpu: &Gpu,
+    layout: &wgpu::PipelineLayout,
+    module: &wgpu::ShaderModule,
+    format: TextureFormat,
+) -> RenderPipeline {
+    let share = wgpu::BlendComponent {
+        src_factor: wgpu::BlendFactor::Constant,
+        dst_factor: wgpu::BlendFactor::OneMinusConstant,
+        operation: wgpu::BlendOperation::Add,
+    };
+    gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("cover"),
+        layout: Some(layout),
+        vertex: wgpu::VertexState {
+            module,
+            entry_point: Some("vs_cover"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState::default(),
+        depth_stencil: Some(wgpu::DepthStencilState {
+            depth_compare: Some(wgpu::CompareFunction::Always),
+            ..depth_test(false)
+        }),
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module,
+            entry_point: Some("fs_cover"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            targets: &[Some(wgpu::ColorTargetState {
+                format,
+                blend: Some(wgpu::BlendState {
+                    color: share,
+                    alpha: wgpu::BlendComponent {
+                        src_factor: wgpu::BlendFactor::Zero,
+                        dst_factor: wgpu::BlendFactor::One,
+                        operation: wgpu::BlendOperation::Add,
+                    },
+                }),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
         }),
         multiview_mask: None,
         cache: None,

@@ -1,11 +1,13 @@
 //! Draws layers for an eye.
 
 use super::figures::{Painter, Things};
-use super::layer::Placed;
+use super::layer::Maker;
 use super::layout;
 use super::pipelines::{DEPTH, Pipelines};
+use super::relief::Placed;
+use super::textures::{self, Textures};
 use super::{Error, Eye, Gpu, Layer, Result, Set};
-use glam::{Quat, Vec2, Vec3};
+use glam::{Quat, Vec3};
 use wgpu::{BufferUsages, TextureFormat, TextureUsages};
 
 /// Behind everything: what is seen before the first set. Display values, alpha 0: nothing was drawn there.
@@ -24,8 +26,6 @@ pub struct Shown<'a> {
     /// Where its rendered point lies and how it is turned, where that is not as it was rendered: in a cross-fade the
     /// layer that leaves is laid over the one that comes.
     pub moved: Option<(Vec3, Quat)>,
-    /// The pixels whose noise is within `from..to` are drawn; `(0, 1)` is all of them.
-    pub share: (f32, f32),
     /// 0 black, 1 as rendered.
     pub brightness: f32,
 }
@@ -38,10 +38,24 @@ pub struct Target {
     height: u32,
 }
 
+/// What is shown in one picture.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scene<'a> {
+    /// The layer.
+    pub shown: Option<Shown<'a>>,
+    /// In a cross-fade the one that leaves, and how much of it is left, 0 to 1.
+    pub leaving: Option<(Shown<'a>, f32)>,
+    /// What stands in it.
+    pub things: Things<'a>,
+}
+
 /// Pipelines for one colour format.
 #[derive(Debug)]
 pub struct Presenter {
+    format: TextureFormat,
     pipelines: Pipelines,
+    nothing: Nothing,
+    cover: Option<Cover>,
     sampler: wgpu::Sampler,
     eye: wgpu::Buffer,
     eye_group: wgpu::BindGroup,
@@ -55,21 +69,19 @@ impl<'a> Shown<'a> {
         Self {
             layer,
             moved: None,
-            share: (0.0, 1.0),
             brightness: 1.0,
         }
     }
 
-    fn placed(&self) -> Placed {
+    fn placed(&self) -> Option<Placed> {
         let at = Placed {
-            share: Vec2::from(self.share),
             brightness: self.brightness,
-            ..Placed::at(self.layer.tag())
+            ..self.layer.placed()?
         };
-        match self.moved {
+        Some(match self.moved {
             Some((point, rotation)) => at.moved(point, rotation),
             None => at,
-        }
+        })
     }
 }
 
@@ -138,6 +150,9 @@ impl Presenter {
         });
         let painter = Painter::new(gpu, &pipelines, format);
         Self {
+            format,
+            nothing: Nothing::new(gpu),
+            cover: None,
             pipelines,
             sampler,
             eye,
@@ -146,66 +161,63 @@ impl Presenter {
         }
     }
 
-    /// Puts a set on the GPU: into `layer`, or as a new one where there is none or its size differs.
-    pub fn upload(&self, gpu: &Gpu, layer: &mut Option<Layer>, set: &Set) {
-        if !layer.as_mut().is_some_and(|layer| layer.replace(gpu, set)) {
-            *layer = Some(Layer::new(gpu, &self.pipelines, &self.sampler, set));
-        }
+    /// Puts a set of any layer of a vantage on the GPU.
+    pub fn upload(&self, gpu: &Gpu, layer: &mut Layer, set: &Set) {
+        let make = Maker {
+            gpu,
+            pipelines: &self.pipelines,
+            sampler: &self.sampler,
+            blunt: &self.nothing.arrays,
+        };
+        layer.take(&make, set);
     }
 
-    /// Draws layers as an eye sees them, and `things` in the light of the first of them. What nothing covers keeps
-    /// alpha 0.
-    pub fn draw(
-        &mut self,
-        gpu: &Gpu,
-        (color, target): (&wgpu::TextureView, &Target),
-        eye: Eye,
-        shown: &[Shown<'_>],
-        things: Things<'_>,
-    ) {
+    /// Draws what an eye sees, and things in the light of the layer on show. What nothing covers keeps alpha 0.
+    pub fn draw(&mut self, gpu: &Gpu, (color, target): (&wgpu::TextureView, &Target), eye: Eye, scene: Scene<'_>) {
         let uniform = layout::Eye {
             clip_from_world: eye.clip_from_world(),
             point: eye.position.extend(0.0),
         };
         gpu.queue.write_buffer(&self.eye, 0, bytemuck::bytes_of(&uniform));
-        for s in shown {
-            s.layer.place(gpu, s.placed());
+        let place = |shown: Shown<'_>| {
+            let placed = shown.placed()?;
+            shown.layer.place(gpu, placed);
+            Some(placed)
+        };
+        let shown = scene.shown.and_then(|s| Some((s.layer, place(s)?)));
+        let leaving = scene.leaving.and_then(|(s, left)| Some((s.layer, place(s)?, left)));
+        if leaving.is_none() {
+            self.cover = None;
+        } else if self.cover.as_ref().is_none_or(|c| c.size != target.size()) {
+            self.cover = Some(Cover::new(gpu, self, target.size()));
         }
-        let batch = shown
-            .first()
-            .map(|s| (s.layer, self.painter.prepare(gpu, things, eye, s.layer.tag())));
+        let batch =
+            shown.and_then(|(layer, _)| Some((layer, self.painter.prepare(gpu, scene.things, eye, layer.tag()?))));
         let mut encoder = gpu
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-                label: Some("present"),
-                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                    view: color,
-                    depth_slice: None,
-                    resolve_target: None,
-                    ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(NOTHING),
-                        store: wgpu::StoreOp::Store,
-                    },
-                })],
-                depth_stencil_attachment: Some(wgpu::RenderPassDepthStencilAttachment {
-                    view: &target.depth,
-                    depth_ops: Some(wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(0.0),
-                        store: wgpu::StoreOp::Discard,
-                    }),
-                    stencil_ops: None,
-                }),
-                ..wgpu::RenderPassDescriptor::default()
-            });
+        if let (Some((layer, placed, _)), Some(cover)) = (leaving, &self.cover) {
+            let mut pass = begin(&mut encoder, &cover.color, target);
             pass.set_bind_group(0, &self.eye_group, &[]);
-            for s in shown {
-                let layer_from_world = s.moved.map_or(Quat::IDENTITY, |(_, rotation)| rotation.conjugate());
-                let forward = layer_from_world * (eye.rotation * Vec3::NEG_Z);
-                let fading = s.share != (0.0, 1.0);
-                s.layer
-                    .draw(&mut pass, &self.pipelines, fading, (forward, eye.half_diagonal()));
+            layer.draw(&mut pass, &self.pipelines, placed, eye);
+        }
+        {
+            let mut pass = begin(&mut encoder, color, target);
+            pass.set_bind_group(0, &self.eye_group, &[]);
+            if let Some((layer, placed)) = shown {
+                layer.draw(&mut pass, &self.pipelines, placed, eye);
+            }
+            if let (Some((_, _, left)), Some(cover)) = (leaving, &self.cover) {
+                let left = f64::from(left.clamp(0.0, 1.0));
+                pass.set_bind_group(1, &cover.group, &[]);
+                pass.set_pipeline(&self.pipelines.cover);
+                pass.set_blend_constant(wgpu::Color {
+                    r: left,
+                    g: left,
+                    b: left,
+                    a: left,
+                });
+                pass.draw(0..3, 0..1);
             }
             if let Some((layer, batch)) = &batch {
                 layer.bind(&mut pass);
@@ -214,4 +226,114 @@ impl Presenter {
         }
         gpu.queue.submit([encoder.finish()]);
     }
+}
+
+/// Stands in where a layer has no picture.
+#[derive(Debug)]
+struct Nothing {
+    uniform: wgpu::Buffer,
+    chroma: wgpu::TextureView,
+    depth: wgpu::TextureView,
+    arrays: [wgpu::TextureView; 2],
+}
+
+impl Nothing {
+    fn new(gpu: &Gpu) -> Self {
+        let colors = Textures::new(gpu, (2, 2), 1);
+        let [_, chroma] = colors.views(false);
+        let depth = textures::texture(gpu, "nothing", (1, 1, 1), TextureFormat::R16Uint);
+        let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("nothing"),
+            size: size_of::<layout::Layer>() as u64,
+            usage: BufferUsages::UNIFORM,
+            mapped_at_creation: false,
+        });
+        Self {
+            uniform,
+            chroma,
+            depth: textures::view(&depth, true),
+            arrays: colors.views(true),
+        }
+    }
+}
+
+/// Where what leaves is drawn.
+#[derive(Debug)]
+struct Cover {
+    size: (u32, u32),
+    color: wgpu::TextureView,
+    group: wgpu::BindGroup,
+}
+
+impl Cover {
+    fn new(gpu: &Gpu, presenter: &Presenter, (width, height): (u32, u32)) -> Self {
+        let color = gpu.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("cover"),
+            size: wgpu::Extent3d {
+                width,
+                height,
+                depth_or_array_layers: 1,
+            },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: presenter.format,
+            usage: TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING,
+            view_formats: &[],
+        });
+        let color = textures::view(&color, false);
+        let nothing = &presenter.nothing;
+        let [luma, chroma] = &nothing.arrays;
+        let resources = [
+            nothing.uniform.as_entire_binding(),
+            wgpu::BindingResource::TextureView(&color),
+            wgpu::BindingResource::TextureView(&nothing.chroma),
+            wgpu::BindingResource::TextureView(&nothing.depth),
+            wgpu::BindingResource::Sampler(&presenter.sampler),
+            wgpu::BindingResource::TextureView(luma),
+            wgpu::BindingResource::TextureView(chroma),
+        ];
+        let entries: Vec<_> = (0..)
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("cover"),
+            layout: &presenter.pipelines.layer,
+            entries: &entries,
+        });
+        Self {
+            size: (width, height),
+            color,
+            group,
+        }
+    }
+}
+
+fn begin<'a>(
+    encoder: &'a mut wgpu::CommandEncoder,
+    color: &wgpu::TextureView,
+    target: &Target,
+) -> wgpu::RenderPass<'a> {
+    encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: Some("present"),
+        color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+            view: color,
+            depth_slice: None,
+            resolve_target: None,
+            ops: wgpu::Operations {
+                load: wgpu::LoadOp::Clear(NOTHING),
+                store: wgpu::StoreOp::Store,
+            },
+        })],
+        depth_stencil_attachment: Some(wgpu::RenderPassDepthStencilAttachment {
+            view: &target.depth,
+            depth_ops: Some(wgpu::Operations {
+                load: wgpu::LoadOp::Clear(0.0),
+                store: wgpu::StoreOp::Discard,
+            }),
+            stencil_ops: None,
+        }),
+        ..wgpu::RenderPassDescriptor::default()
+    })
 }

@@ -1,6 +1,6 @@
 //! What is on show: the layer of the present vantage, the one before it while they cross-fade, those being prepared.
 
-use crate::present::{Eye, Gpu, Layer, Presenter, Set, Shown, Target, Things};
+use crate::present::{Eye, Gpu, Layer, Presenter, Scene, Set, Shown, Target, Things};
 use glam::{Quat, Vec3};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ const MOST_LAYERS: usize = 6;
 
 /// The layers.
 pub(super) struct Stage {
-    layers: BTreeMap<StreamId, Option<Layer>>,
+    /// By the stream of the vantage's base.
+    layers: BTreeMap<StreamId, Layer>,
     shown: Option<StreamId>,
     leaving: Option<Leaving>,
 }
@@ -63,6 +64,7 @@ impl Stage {
 
     /// Takes a set; the newest of a stream wins.
     pub(super) fn push(&mut self, gpu: &Gpu, presenter: &Presenter, stream: StreamId, set: &Set) {
+        let stream = stream.base();
         presenter.upload(gpu, self.layers.entry(stream).or_default(), set);
         let leaving = self.leaving.as_ref().map(|l| l.stream);
         while self.layers.len() > MOST_LAYERS {
@@ -77,7 +79,7 @@ impl Stage {
 
     /// Shows the stream that is to be shown, once a set of it is there. `turned`: how the view would turn for a new stop.
     pub(super) fn show(&mut self, wanted: StreamId, now: Instant, turned: f32) -> Change {
-        if self.shown == Some(wanted) || !matches!(self.layers.get(&wanted), Some(Some(_))) {
+        if self.shown == Some(wanted) || self.layers.get(&wanted).and_then(Layer::tag).is_none() {
             return Change::None;
         }
         let before = self.shown.replace(wanted);
@@ -95,13 +97,13 @@ impl Stage {
     /// The set on show, and its rendered point.
     pub(super) fn shown(&self) -> Option<(StreamId, SetId, Vec3)> {
         let stream = self.shown?;
-        let tag = self.layers.get(&stream)?.as_ref()?.tag();
+        let tag = self.layers.get(&stream)?.tag()?;
         Some((stream, tag.set, tag.point))
     }
 
     /// The light and point of what is on show.
     pub(super) fn layer(&self) -> Option<&Layer> {
-        self.layers.get(&self.shown?)?.as_ref()
+        self.layers.get(&self.shown?)
     }
 
     pub(super) const fn is_fading(&self) -> bool {
@@ -119,28 +121,30 @@ impl Stage {
     ) {
         let now = frame.now;
         self.leaving = self.leaving.take().filter(|l| l.done(now) < 1.0);
-        let mut shown = Vec::with_capacity(2);
         let part = self.leaving.as_ref().map_or(1.0, |l| smooth(l.done(now)));
-        if let Some(layer) = self.layer() {
-            shown.push(Shown {
-                share: (0.0, part),
+        let Some(layer) = self.layer() else {
+            presenter.draw(gpu, (color, target), eye, Scene::default());
+            return;
+        };
+        let leaving = self.leaving.as_ref().and_then(|leaving| {
+            // Laid over the one that comes: the eye stands and looks in it as it did.
+            let moved = (layer.tag()?.point, Quat::from_rotation_y(leaving.turned));
+            let shown = Shown {
+                layer: self.layers.get(&leaving.stream)?,
+                moved: Some(moved),
+                brightness: frame.brightness,
+            };
+            Some((shown, 1.0 - part))
+        });
+        let scene = Scene {
+            shown: Some(Shown {
                 brightness: frame.brightness,
                 ..Shown::whole(layer)
-            });
-            if let Some(leaving) = &self.leaving
-                && let Some(Some(old)) = self.layers.get(&leaving.stream)
-            {
-                // Laid over the one that comes: the eye stands and looks in it as it did.
-                let moved = (layer.tag().point, Quat::from_rotation_y(leaving.turned));
-                shown.push(Shown {
-                    layer: old,
-                    moved: Some(moved),
-                    share: (part, 1.0),
-                    brightness: frame.brightness,
-                });
-            }
-        }
-        presenter.draw(gpu, (color, target), eye, &shown, frame.things);
+            }),
+            leaving,
+            things: frame.things,
+        };
+        presenter.draw(gpu, (color, target), eye, scene);
     }
 }
 

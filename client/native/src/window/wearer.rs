@@ -138,10 +138,12 @@ impl Wearer for AtWindow {
     fn pose(&mut self, at: Moment, headset: &mut Headset) -> Option<LocalPose> {
         self.carry_out(headset);
         self.tell(at, headset);
+        if headset.watches() {
+            return None;
+        }
         let view = self.shared.wanted().view;
         let placement = *headset.seat()?;
-        let cell = headset.stop()?.cells.get(placement.cell as usize)?;
-        let height = cell.point.map_or(1.6, |p| p.y - cell.floor_y);
+        let height = headset.eye_height_m();
         let room_from_world = Quat::from_rotation_y(-placement.yaw);
         let head = LocalJoint {
             position: Vec3::Y * height + room_from_world * view.offset,

@@ -1,7 +1,6 @@
 //! The sheet: the background, continued under what hides it.
 
-use super::{CELLS, Cells, GRID, JUMP, NOISE, corners, exact, small, tolerance};
-use tongyou_protocol::cube::HALF_TANGENT;
+use super::{Cells, GRID, JUMP, NOISE, corners, exact, small, tolerance};
 
 /// Most cells that the background is continued under what hides it.
 const REACH: u16 = 16;
@@ -18,7 +17,8 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
-    /// Lets the far side of each cut grow under the near side, nearest first. `scale` over z is inverse depth.
+    /// Lets the far side of each cut grow under the near side, nearest first. `scale` over z is inverse depth times a
+    /// cell's tangent.
     pub(super) fn new(own: &[u16], cells: &Cells, scale: f32) -> Self {
         let mut sheet = Self {
             depth: own.to_vec(),
@@ -52,13 +52,11 @@ impl Sheet {
     }
 
     fn grow(&mut self, own: &[u16], seeds: &[usize], (hides, shows): (&[bool], &[bool]), scale: f32) {
-        #[expect(clippy::cast_precision_loss, reason = "127")]
-        let cell_tangent = 2.0 * HALF_TANGENT / CELLS as f32;
         let mut front = seeds.to_vec();
         for step in 0..REACH {
             let mut next = Vec::new();
             // Parallax between near and far, in cells: what is farther under the edge never comes to light.
-            let reach = (f32::from(step) - 1.0) * (cell_tangent / OFFSET_M) * scale;
+            let reach = (f32::from(step) - 1.0) * scale / OFFSET_M;
             for v in front {
                 let d = self.depth[v];
                 let limit = f32::from(d) + tolerance(d);
