@@ -27,6 +27,14 @@ pub enum Format {
     Spz,
     /// Gaussian splats, zstd-packed (version 4).
     Spz4,
+    /// 3D Tiles: a tree of files.
+    Tileset,
+    /// 3D Tiles: glTF with a table of batches.
+    B3dm,
+    /// 3D Tiles: points.
+    Pnts,
+    /// 3D Tiles: several contents in one file.
+    Cmpt,
 }
 
 impl fmt::Display for Format {
@@ -42,6 +50,10 @@ impl fmt::Display for Format {
             Self::Pts => "PTS",
             Self::Xyz => "XYZ",
             Self::Spz | Self::Spz4 => "SPZ",
+            Self::Tileset => "3D Tiles",
+            Self::B3dm => "b3dm",
+            Self::Pnts => "pnts",
+            Self::Cmpt => "cmpt",
         })
     }
 }
@@ -70,6 +82,15 @@ pub(crate) fn format(head: &[u8], bytes: u64) -> Option<Format> {
     if starts(b"ply\n") || starts(b"ply\r") || starts(b"ply ") {
         return Some(Format::Ply);
     }
+    for (magic, format) in [
+        (b"b3dm", Format::B3dm),
+        (b"pnts", Format::Pnts),
+        (b"cmpt", Format::Cmpt),
+    ] {
+        if starts(magic) {
+            return Some(format);
+        }
+    }
     if starts(b"NGSP") {
         return Some(Format::Spz4);
     }
@@ -94,6 +115,10 @@ fn text(head: &[u8]) -> Option<Format> {
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with('{') {
+        // Only a tileset states an error of its tiles.
+        if text.contains("\"geometricError\"") {
+            return Some(Format::Tileset);
+        }
         // `asset` may come after long lists of the others.
         let keys = [
             "asset",
@@ -164,6 +189,11 @@ mod tests {
         check(b"solid x\nfacet normal 0 0 1\n", Some(Format::Stl));
         check(b"{ \"asset\": {\"version\":\"2.0\"} }", Some(Format::Gltf));
         check(b"{ \"accessors\": [", Some(Format::Gltf));
+        check(
+            b"{ \"asset\": {\"version\":\"1.1\"}, \"geometricError\": 5",
+            Some(Format::Tileset),
+        );
+        check(b"b3dm\x01\0\0\0", Some(Format::B3dm));
         check(b"{ \"a\": 1 }", None);
         check(b"3\n0 0 0 12 1 2 3\n", Some(Format::Pts));
         check(b"1.0 2.0 3.0\n", Some(Format::Xyz));

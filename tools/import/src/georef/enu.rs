@@ -36,6 +36,23 @@ impl Ellipsoid {
         )
     }
 
+    /// Degrees north, degrees east and metres above the ellipsoid of earth-centred metres (Bowring's formula, made
+    /// exact by a few steps).
+    #[must_use]
+    pub fn degrees(&self, p: DVec3) -> (f64, f64, f64) {
+        let flat = p.x.hypot(p.y);
+        let e2 = self.e2();
+        let mut lat = p.z.atan2(flat * (1.0 - e2));
+        for _ in 0..6 {
+            let (sin, _) = lat.sin_cos();
+            let radius = self.axis_m / (1.0 - e2 * sin * sin).sqrt();
+            lat = (p.z + e2 * radius * sin).atan2(flat);
+        }
+        let (sin, cos) = lat.sin_cos();
+        let height = flat * cos + p.z * sin - self.axis_m * (1.0 - e2 * sin * sin).sqrt();
+        (lat.to_degrees(), p.y.atan2(p.x).to_degrees(), height)
+    }
+
     /// Metres between two places in degrees, along the chord.
     #[must_use]
     pub fn distance_m(&self, a: (f64, f64), b: (f64, f64)) -> f64 {
@@ -65,6 +82,12 @@ impl Tangent {
         }
     }
 
+    /// Turns earth-centred directions to east, north and up.
+    #[must_use]
+    pub fn turn(&self) -> DMat3 {
+        self.enu_from_earth
+    }
+
     /// Metres east, north and up of the anchor.
     #[must_use]
     pub fn enu(&self, lat: f64, lon: f64, height_m: f64) -> DVec3 {
@@ -75,6 +98,22 @@ impl Tangent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn degrees_come_back() {
+        for (lat, lon, h) in [
+            (29.56, 106.57, 240.0),
+            (-33.9, 18.4, -50.0),
+            (0.0, -179.0, 8000.0),
+            (89.99, 10.0, 5.0),
+        ] {
+            let (a, b, c) = Ellipsoid::WGS84.degrees(Ellipsoid::WGS84.earth(lat, lon, h));
+            assert!(
+                (a - lat).abs() < 1e-11 && (b - lon).abs() < 1e-11 && (c - h).abs() < 1e-6,
+                "{a} {b} {c}"
+            );
+        }
+    }
 
     #[test]
     fn known_places() {

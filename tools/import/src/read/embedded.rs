@@ -3,24 +3,66 @@
 
 use serde_json::{Value, json};
 
-use super::mtl;
+use super::{mtl, prepare};
 use crate::source::Source;
 use crate::{Error, Format};
 
 /// Bytes of a buffer or an image.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// The GLB of a glTF that is JSON; `None` for one that needs no unpacking.
+/// The GLB of a glTF that must be unpacked or prepared before it is loaded; `None` for one that need not.
 pub(super) fn unpack(source: &Source) -> Result<Option<Vec<u8>>, Error> {
-    if source.format != Format::Gltf || source.bytes > super::gltf::MOST_JSON {
+    if source.format == Format::Glb {
+        let glb = mtl::load(&source.path, MOST_BYTES)?;
+        // What is wrong with a container the loader says better.
+        let is_needed = split(&glb).is_ok_and(|(root, _)| prepare::is_needed(&root));
+        return Ok(is_needed.then_some(glb));
+    }
+    if source.bytes > super::gltf::MOST_JSON {
         return Ok(None);
     }
-    let text = std::fs::read(&source.path).map_err(|e| source.io(e))?;
-    let mut root: Value = serde_json::from_slice(&text).map_err(|e| source.fault("JSON", e.to_string()))?;
-    if !needs_unpacking(&root) {
+    let root = json(source)?;
+    if !needs_unpacking(&root) && !prepare::is_needed(&root) {
         // The loader's own messages name lines of the file.
         return Ok(None);
     }
+    together(source, root)
+}
+
+/// The GLB of a glTF that is JSON, wherever its buffers are.
+pub(super) fn always(source: &Source) -> Result<Vec<u8>, Error> {
+    let root = json(source)?;
+    let glb = together(source, root)?;
+    glb.ok_or_else(|| source.fault("buffers", "have no address"))
+}
+
+fn json(source: &Source) -> Result<Value, Error> {
+    let text = mtl::load(&source.path, super::gltf::MOST_JSON)?;
+    serde_json::from_slice(&text).map_err(|e| source.fault("JSON", e.to_string()))
+}
+
+/// The JSON and the binary chunk of a GLB.
+pub(super) fn split(glb: &[u8]) -> Result<(Value, &[u8]), String> {
+    let word = |at: usize| {
+        let bytes = glb
+            .get(at..at.checked_add(4)?)
+            .and_then(|b| <[u8; 4]>::try_from(b).ok());
+        bytes.map(|b| u32::from_le_bytes(b) as usize)
+    };
+    let cut = || "is cut off".to_owned();
+    let length = word(12).ok_or_else(cut)?;
+    let end = length.checked_add(20).ok_or_else(cut)?;
+    let text = glb.get(20..end).ok_or_else(cut)?;
+    let root = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let Some(blob) = word(end) else {
+        return Ok((root, &[]));
+    };
+    let blob = blob.checked_add(end + 8).and_then(|to| glb.get(end + 8..to));
+    Ok((root, blob.ok_or_else(cut)?))
+}
+
+/// Puts all buffers and images into one GLB; `None` where a buffer has no address.
+fn together(source: &Source, mut root: Value) -> Result<Option<Vec<u8>>, Error> {
     let mut blob: Vec<u8> = Vec::new();
     // Where each buffer begins in the one that holds them all.
     let mut starts = Vec::new();
@@ -135,7 +177,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A name with its `%20` made spaces again.
-fn percent(uri: &str) -> String {
+pub(super) fn percent(uri: &str) -> String {
     let mut out = Vec::new();
     let mut rest = uri.as_bytes();
     while let [first, tail @ ..] = rest {

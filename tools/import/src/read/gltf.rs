@@ -4,9 +4,9 @@ use std::io::Read;
 
 use glam::{DVec3, Mat3, Vec3};
 use serde_json::Value;
-use tongyou_scene::{load_glb, read_glb};
+use tongyou_scene::{Scene, load_glb, read_glb};
 
-use super::{Limits, Sink, embedded};
+use super::{Limits, Sink, embedded, prepare};
 use crate::data::{Bounds, Chunk, Look, Part, Summary};
 use crate::source::Source;
 use crate::{Error, Format, Up};
@@ -88,17 +88,26 @@ pub(super) fn inspect(source: &Source) -> Result<Summary, Error> {
     Ok(out)
 }
 
-pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Result<(), Error> {
-    let limits = tongyou_scene::Limits {
+/// What the loader may use.
+pub(super) fn limits(limits: &Limits) -> tongyou_scene::Limits {
+    tongyou_scene::Limits {
         file_bytes: 4 << 30,
         vertices: limits.vertices,
         triangles: limits.triangles,
         image_side: limits.image_side,
         pixels: limits.pixels,
         ..tongyou_scene::Limits::default()
-    };
+    }
+}
+
+pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let limits = self::limits(limits);
     let scene = match embedded::unpack(source)? {
-        Some(glb) => read_glb(&glb, &source.path.display().to_string(), &limits)?,
+        Some(glb) => {
+            let (glb, warnings) = prepare::prepared(glb).map_err(|fault| source.fault("glTF", fault))?;
+            warnings.into_iter().try_for_each(|text| sink(Chunk::Warning(text)))?;
+            read_glb(&glb, &source.path.display().to_string(), &limits)?
+        }
         None => load_glb(&source.path, &limits)?,
     };
     for (what, count) in [("lights", scene.lights.len()), ("animations", scene.animations.len())] {
@@ -106,8 +115,21 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
             sink(Chunk::Warning(format!("{count} {what} are left out: a scan has none")))?;
         }
     }
+    let parts = parts(&scene);
+    if parts.is_empty() {
+        return Err(source.fault("file", "has no meshes"));
+    }
+    parts.into_iter().try_for_each(|part| sink(Chunk::Part(part)))?;
+    sink(Chunk::Look(Look {
+        materials: scene.materials,
+        images: scene.images,
+    }))
+}
+
+/// The meshes of a scene, each where its node puts it.
+pub(super) fn parts(scene: &Scene) -> Vec<Part> {
     let world = scene.world_from_nodes(0.0);
-    let mut parts = 0;
+    let mut parts = Vec::new();
     for (node, world) in scene.nodes.iter().zip(&world) {
         let Some(mesh) = node.mesh.and_then(|m| scene.meshes.get(m)) else {
             continue;
@@ -126,8 +148,7 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
                     triangle.swap(1, 2);
                 }
             }
-            parts += 1;
-            sink(Chunk::Part(Part {
+            parts.push(Part {
                 name: if mesh.name.is_empty() {
                     node.name.clone()
                 } else {
@@ -147,14 +168,8 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
                 tex_coords: primitive.tex_coords.clone(),
                 colors: primitive.colors.clone(),
                 indices,
-            }))?;
+            });
         }
     }
-    if parts == 0 {
-        return Err(source.fault("file", "has no meshes"));
-    }
-    sink(Chunk::Look(Look {
-        materials: scene.materials,
-        images: scene.images,
-    }))
+    parts
 }

@@ -7,9 +7,11 @@ mod las;
 mod mtl;
 mod obj;
 mod ply;
+mod prepare;
 mod spz;
 mod stl;
 mod text;
+mod tiles;
 
 use std::path::Path;
 
@@ -69,6 +71,7 @@ pub fn inspect(path: &Path) -> Result<Summary, Error> {
         Format::E57 => e57::inspect(&source),
         Format::Pts | Format::Xyz => text::inspect(&source),
         Format::Spz | Format::Spz4 => spz::inspect(&source),
+        Format::Tileset | Format::B3dm | Format::Pnts | Format::Cmpt => tiles::inspect(&source),
     })?;
     let stated = out.crs.as_deref().map(Crs::parse);
     match stated {
@@ -104,6 +107,7 @@ pub fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Result<(),
         Format::E57 => e57::read(source, limits, sink),
         Format::Pts | Format::Xyz => text::read(source, limits, sink),
         Format::Spz | Format::Spz4 => spz::read(source, limits, sink),
+        Format::Tileset | Format::B3dm | Format::Pnts | Format::Cmpt => tiles::read(source, limits, sink),
     })
 }
 
