@@ -2,6 +2,7 @@
 import "./ui/style.css";
 import { clockErrorFrom, nowUs, setClockError } from "./clock/now";
 import { RefusedReason } from "./gen/control_pb";
+import { closePicture } from "./layer/pictures";
 import { Screen } from "./stage/screen";
 import { joinPage } from "./tour/api";
 import { Memory } from "./tour/memory";
@@ -59,10 +60,16 @@ const session = new Session(
       session.setReady(key, set.tag.set);
       if (set.shape !== "flat") return;
       if (key === wanted) screen?.push(set);
-      else waiting.set(key, set);
+      else {
+        closePicture(waiting.get(key)?.picture);
+        waiting.set(key, set);
+      }
     },
     avatars: () => {},
-    forget: (key) => waiting.delete(key),
+    forget: (key) => {
+      closePicture(waiting.get(key)?.picture);
+      waiting.delete(key);
+    },
     notice: (message) => setText(status, message),
     previewing: () => {},
     reset: () => {},

@@ -3,6 +3,7 @@ import * as three from "three";
 import { type ClockError, setClockError } from "../clock/now";
 import { type Person, type Placement, PlacementKind, RefusedReason, type Stop } from "../gen/control_pb";
 import { raycast } from "../layer/layer";
+import { closePicture } from "../layer/pictures";
 import { standIn } from "../people/contact";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
@@ -22,9 +23,6 @@ export interface LiveEvents {
   notice(message: string): void;
   /** What is written beside a person's name. */
   note(person: Person): string;
-  /** A picture of an ordinary camera: what the guide looks at of another stop. */
-  flat?(set: DecodedSet): void;
-  previewing?(stop: number, key: number): void;
 }
 
 /** Head, hands and where they point while a headset is worn, world space. */
@@ -76,6 +74,8 @@ export class Live {
   readonly rings = new Rings();
   readonly input: FlatInput;
   extension: Extension | null = null;
+  /** Who shows pictures of another stop, under the key that was said for them. */
+  preview: { coming(stop: number, key: number): void; push(set: DecodedSet): void } | null = null;
   /** Where the wearer points, world space. */
   pointer: three.Vector3 | null = null;
   readonly #events: LiveEvents;
@@ -106,8 +106,9 @@ export class Live {
         placed: (placement, why) => this.#placed(placement, why),
         stopChanged: (stop, index) => this.#stopChanged(stop, index),
         set: (set) => {
-          if (set.shape === "flat") events.flat?.(set);
-          else this.stage.push(set);
+          if (set.shape !== "flat") this.stage.push(set);
+          else if (this.preview) this.preview.push(set);
+          else closePicture(set.picture);
         },
         avatars: (avatars) => {
           const now = this.session.connection.serverNowUs;
@@ -120,7 +121,7 @@ export class Live {
           this.notice = { text, untilMs: performance.now() + NOTICE_MS };
           events.notice(text);
         },
-        previewing: (stop, key) => events.previewing?.(stop, key),
+        previewing: (stop, key) => this.preview?.coming(stop, key),
         reset: () => {
           this.stage.layers.keepShown();
           this.crowd.scatter();

@@ -2,10 +2,12 @@
 import type { Grant } from "../tour/api";
 import type { Live } from "../tour/live";
 import { make, setText } from "./dom";
+import { Preview } from "./preview";
 import { choose, say } from "./words";
 
 export class Console {
   readonly element: HTMLElement;
+  readonly preview: Preview;
   readonly #live: Live;
   readonly #code = make("p", { class: "big-code" });
   readonly #address = make("p", { class: "address" });
@@ -26,6 +28,7 @@ export class Console {
 
   constructor(live: Live) {
     this.#live = live;
+    this.preview = new Preview(live);
     const button = (kind: string, onclick: () => void): HTMLButtonElement =>
       make("button", { type: "button", class: kind, onclick });
     this.#fold = button("quiet round fold", () => {
@@ -52,6 +55,7 @@ export class Console {
       { class: "panel guide-panel" },
       make("div", { class: "invite" }, make("div", {}, this.#share, this.#code, this.#address), this.#qr, this.#fold),
       make("div", { class: "foldable" }, this.#stopsTitle, this.#stops),
+      this.preview.element,
       make("div", { class: "row" }, this.#previous, this.#next),
       make("div", { class: "row foldable" }, this.#lead, this.#end),
       this.#clock,
@@ -115,12 +119,14 @@ export class Console {
     this.#lead.hidden = session.leads;
     this.#end.hidden = !session.leads;
     this.#previous.disabled = !session.leads || now === 0;
+    this.preview.update();
     this.#next.disabled = !session.leads || now >= stops.length - 1;
     const key = JSON.stringify([
       stops.map((s) => choose(s.title)),
       now,
       session.prepared?.stop,
       session.leads,
+      this.preview.stop,
       say("current"),
     ]);
     if (this.#stops.dataset.key === key) return;
@@ -147,7 +153,24 @@ export class Console {
           make("span", { class: "state" }, state),
         );
         if (index === now) go.setAttribute("aria-current", "step");
-        return make("li", { class: index === now ? "now" : index === now + 1 ? "next" : "" }, go);
+        const looked = index === this.preview.stop;
+        const look = make(
+          "button",
+          {
+            type: "button",
+            class: "look",
+            disabled: !session.leads || index === now,
+            "aria-pressed": String(looked),
+            "aria-label": say("previewOf") + choose(stop.title),
+            title: say("preview"),
+            onclick: () => {
+              this.preview.toggle(index);
+              this.update();
+            },
+          },
+          "◉",
+        );
+        return make("li", { class: index === now ? "now" : index === now + 1 ? "next" : "" }, go, look);
       }),
     );
   }
