@@ -28,6 +28,8 @@ pub(super) fn read(
 ) -> Result<(Look, BTreeMap<String, usize>), Error> {
     let mut look = Look::default();
     let mut names = BTreeMap::new();
+    // For each material the image of its opacity.
+    let mut opacities: Vec<Option<usize>> = Vec::new();
     let mut images = Images {
         source,
         limits,
@@ -56,6 +58,7 @@ pub(super) fn read(
                 }
                 names.insert(rest.to_owned(), look.materials.len());
                 look.materials.push(plain(rest));
+                opacities.push(None);
                 continue;
             }
             let Some(material) = look.materials.last_mut() else {
@@ -68,6 +71,11 @@ pub(super) fn read(
                 "map_bump" | "bump" | "norm" => {
                     images.find(rest, &mut look.images).map(|i| material.normal_texture = i)
                 }
+                "map_d" => images.find(rest, &mut look.images).map(|i| {
+                    if let (Some(i), Some(slot)) = (i, opacities.last_mut()) {
+                        *slot = Some(i);
+                    }
+                }),
                 "map_ke" => images
                     .find(rest, &mut look.images)
                     .map(|i| material.emissive_texture = i),
@@ -81,7 +89,61 @@ pub(super) fn read(
             }
         }
     }
+    for (at, opacity) in opacities.iter().enumerate() {
+        if let Some(opacity) = *opacity {
+            clear(&mut look, at, opacity);
+        }
+    }
     Ok((look, names))
+}
+
+/// A material with one texture, which a scan names by itself.
+pub(super) fn texture(source: &Source, limits: &Limits, name: &str) -> Result<Look, String> {
+    let mut look = Look::default();
+    let mut images = Images {
+        source,
+        limits,
+        known: BTreeMap::new(),
+        pixels: 0,
+    };
+    let image = images.find(name, &mut look.images)?;
+    look.materials.push(Material {
+        base_color_texture: image,
+        base_color: glam::Vec4::ONE,
+        ..plain(name)
+    });
+    Ok(look)
+}
+
+/// Puts an image of opacity into the alpha of a material's colour.
+fn clear(look: &mut Look, material: usize, opacity: usize) {
+    let opacity = &look.images[opacity];
+    let colored = look.materials[material].base_color_texture;
+    let mut image = match colored {
+        Some(color) => look.images[color].clone(),
+        None => Image {
+            pixels: vec![255; opacity.pixels.len()],
+            ..opacity.clone()
+        },
+    };
+    let buffer = image::RgbaImage::from_raw(opacity.width, opacity.height, opacity.pixels.clone()).unwrap_or_default();
+    let filter = image::imageops::FilterType::Triangle;
+    let sized = image::imageops::resize(&buffer, image.width, image.height, filter).into_raw();
+    let sized = sized.as_chunks::<4>().0;
+    // Some write opacity as grey, some as the alpha of any colour.
+    let in_alpha = sized.iter().any(|p| p[3] < 255);
+    let (mut clear, mut between) = (0_usize, 0_usize);
+    for (pixel, from) in image.pixels.as_chunks_mut::<4>().0.iter_mut().zip(sized) {
+        pixel[3] = if in_alpha { from[3] } else { from[0] };
+        clear += usize::from(pixel[3] < 128);
+        between += usize::from((32..224).contains(&pixel[3]));
+    }
+    // Leaves and fences are there or not; a pane of glass is in between.
+    let is_cut = between * 10 <= clear.max(1);
+    let material = &mut look.materials[material];
+    material.alpha = if is_cut { Alpha::Mask(0.5) } else { Alpha::Blend };
+    look.images.push(image);
+    material.base_color_texture = Some(look.images.len() - 1);
 }
 
 /// A material before its lines are read.

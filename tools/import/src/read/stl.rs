@@ -14,6 +14,34 @@ const RECORD: usize = 50;
 /// Bytes of a text file, or triangles of a binary one, that `inspect` looks at.
 const GLANCE: u64 = 8 << 20;
 
+/// What is done with a triangle and its two attribute bytes.
+type Each<'a> = dyn FnMut([Vec3; 3], u16) -> Result<(), Error> + 'a;
+
+/// Triangles without a colour beside others that have one.
+const NO_COLOR: [u8; 4] = [200, 200, 200, 255];
+
+/// The colour of all, as Magics writes it into the title: `COLOR=` and four bytes.
+fn whole_color(source: &Source) -> Option<[u8; 4]> {
+    binary(source)?;
+    let title = source.head.get(..80)?;
+    let at = title.windows(6).position(|w| w == b"COLOR=")? + 6;
+    title.get(at..at + 4)?.try_into().ok()
+}
+
+/// The colour in a triangle's attribute: five bits a channel. Magics counts from red and clears the highest bit of a
+/// colour that counts, others count from blue and set it.
+fn color(bits: u16, magics: bool) -> Option<[u8; 4]> {
+    if (bits & 0x8000 != 0) == magics {
+        return None;
+    }
+    let five = |shift: u16| {
+        let five = (bits >> shift & 31).to_le_bytes()[0];
+        five << 3 | five >> 2
+    };
+    let (low, middle, high) = (five(0), five(5), five(10));
+    Some(if magics { [low, middle, high, 255] } else { [high, middle, low, 255] })
+}
+
 /// The count of a binary file; `None` for text.
 fn binary(source: &Source) -> Option<u32> {
     let count = u32::from_le_bytes(source.head.get(80..84)?.try_into().ok()?);
@@ -25,7 +53,7 @@ pub(super) fn inspect(source: &Source) -> Result<Summary, Error> {
     out.up = Up::Z;
     let mut corners: Option<Bounds> = None;
     let mut seen = 0_u64;
-    let read = walk(source, GLANCE, &mut |triangle| {
+    let read = walk(source, GLANCE, &mut |triangle, _| {
         seen += 1;
         let these = Bounds::around(triangle.map(Vec3::as_dvec3));
         corners = Bounds::around([corners, these].into_iter().flatten().flat_map(|b| [b.min, b.max]));
@@ -45,17 +73,22 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         name: "stl".into(),
         ..Part::default()
     };
-    let mut known: HashMap<[u32; 3], u32> = HashMap::new();
+    let mut known: HashMap<([u32; 3], [u8; 4]), u32> = HashMap::new();
     let mut seen = 0_u64;
-    walk(source, u64::MAX, &mut |triangle| {
+    let mut colored = false;
+    let whole = whole_color(source);
+    walk(source, u64::MAX, &mut |triangle, bits| {
         seen += 1;
         if seen > limits.triangles {
             let fault = format!("is one more than the allowed {}", limits.triangles);
             return Err(source.fault(format!("triangle {seen}"), fault));
         }
+        let own = color(bits, whole.is_some());
+        colored |= own.is_some() || whole.is_some();
+        let color = own.or(whole).unwrap_or(NO_COLOR);
         for corner in triangle {
             // −0 and 0 are one place.
-            let key = (corner + Vec3::ZERO).to_array().map(f32::to_bits);
+            let key = ((corner + Vec3::ZERO).to_array().map(f32::to_bits), color);
             let next = part.positions.len();
             let index = match known.get(&key) {
                 Some(&index) => index,
@@ -63,6 +96,7 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
                     let index = u32::try_from(next).map_err(|_| source.fault("file", "has more than 2³² corners"))?;
                     known.insert(key, index);
                     part.positions.push(corner.as_dvec3());
+                    part.colors.push(crate::color::linear(color));
                     index
                 }
             };
@@ -70,6 +104,9 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         }
         Ok(())
     })?;
+    if !colored {
+        part.colors.clear();
+    }
     if part.indices.is_empty() {
         return Err(source.fault("file", "has no triangles"));
     }
@@ -77,7 +114,7 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
 }
 
 /// Walks over the triangles until the end or `glance` bytes; returns the bytes read.
-fn walk(source: &Source, glance: u64, each: &mut dyn FnMut([Vec3; 3]) -> Result<(), Error>) -> Result<u64, Error> {
+fn walk(source: &Source, glance: u64, each: &mut Each<'_>) -> Result<u64, Error> {
     match binary(source) {
         Some(count) => walk_binary(source, count, glance, each),
         None => walk_text(source, glance, each),
@@ -88,7 +125,7 @@ fn walk_binary(
     source: &Source,
     count: u32,
     glance: u64,
-    each: &mut dyn FnMut([Vec3; 3]) -> Result<(), Error>,
+    each: &mut Each<'_>,
 ) -> Result<u64, Error> {
     let mut reader = source.reader()?;
     let mut record = [0_u8; 84];
@@ -108,12 +145,12 @@ fn walk_binary(
         if !triangle.iter().all(|v| v.is_finite()) {
             return Err(source.fault(format!("triangle {index}"), "is not finite"));
         }
-        each(triangle)?;
+        each(triangle, u16::from_le_bytes([record[48], record[49]]))?;
     }
     Ok(read)
 }
 
-fn walk_text(source: &Source, glance: u64, each: &mut dyn FnMut([Vec3; 3]) -> Result<(), Error>) -> Result<u64, Error> {
+fn walk_text(source: &Source, glance: u64, each: &mut Each<'_>) -> Result<u64, Error> {
     let mut reader = source.reader()?;
     let (mut line, mut number, mut read) = (Vec::new(), 0_u64, 0_u64);
     let mut corners: Vec<Vec3> = Vec::new();
@@ -154,7 +191,7 @@ fn walk_text(source: &Source, glance: u64, each: &mut dyn FnMut([Vec3; 3]) -> Re
                 let triangle: [Vec3; 3] = std::mem::take(&mut corners)
                     .try_into()
                     .map_err(|c: Vec<Vec3>| source.fault(place(), format!("ends a facet of {} corners", c.len())))?;
-                each(triangle)?;
+                each(triangle, 0)?;
             }
             Some("solid" | "facet" | "outer" | "endloop" | "endsolid") | None => {}
             Some(_) => {
@@ -167,4 +204,17 @@ fn walk_text(source: &Source, glance: u64, each: &mut dyn FnMut([Vec3; 3]) -> Re
         return Err(source.fault(format!("line {number}"), "ends the file inside a facet"));
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ways_of_writing_colours() {
+        assert_eq!(color(0, false), None);
+        assert_eq!(color(0x8000 | 31 << 10, false), Some([255, 0, 0, 255]));
+        assert_eq!(color(31, true), Some([255, 0, 0, 255]));
+        assert_eq!(color(0x8000 | 31, true), None);
+    }
 }

@@ -52,7 +52,7 @@ pub fn ktx2(image: &Image, content: Content) -> Result<Vec<u8>, String> {
 }
 
 /// The pixels of an image at another size.
-pub(crate) fn resized(image: &Image, width: u32, height: u32) -> Vec<u8> {
+fn resized(image: &Image, width: u32, height: u32) -> Vec<u8> {
     let pixels = image.pixels.clone();
     if (width, height) == (image.width, image.height) {
         return pixels;

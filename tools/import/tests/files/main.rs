@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod command;
+mod details;
 mod formats;
 mod hostile;
 mod places;

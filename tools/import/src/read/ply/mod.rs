@@ -1,12 +1,14 @@
 //! PLY: text and both binaries; meshes, points and Gaussian splats.
 
 mod header;
+mod mesh;
 mod rows;
 
 use std::io::BufRead;
 
 use glam::{DVec3, Quat, Vec3};
 use header::{Coding, Element, Header};
+use mesh::Corners;
 use rows::{Row, Rows};
 
 use super::{Limits, PointBuffer, Sink, SplatBuffer};
@@ -94,7 +96,9 @@ fn vertices<'h>(header: &'h Header, source: &Source) -> Result<&'h Element, Erro
 }
 
 fn faces(header: &Header) -> u64 {
-    header.elements.iter().find(|e| e.name == "face").map_or(0, |e| e.count)
+    let those = ["face", "tristrips"];
+    let all = header.elements.iter().filter(|e| those.contains(&e.name.as_str()));
+    all.map(|e| e.count).sum()
 }
 
 pub(super) fn inspect(source: &Source) -> Result<Summary, Error> {
@@ -187,12 +191,14 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         name: "ply".into(),
         ..Part::default()
     };
+    let mut corners = Corners::default();
     for element in &header.elements {
         match element.name.as_str() {
             "vertex" if vertex.is_splats() => splats(&mut rows, element, &layout, sink)?,
-            "vertex" if is_mesh => mesh_vertices(&mut rows, element, &layout, &mut part)?,
+            "vertex" if is_mesh => mesh::vertices(&mut rows, element, &layout, &mut part)?,
             "vertex" => points(&mut rows, element, &layout, sink)?,
-            "face" => mesh_faces(&mut rows, element, limits, &mut part)?,
+            "face" => corners.faces(&mut rows, element, limits)?,
+            "tristrips" => corners.strips(&mut rows, element, limits)?,
             _ => {
                 for number in 0..element.count {
                     rows.next(element, number, &mut row)?;
@@ -203,83 +209,9 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
     if !is_mesh {
         return Ok(());
     }
-    let there = part.positions.len();
-    if let Some(at) = part.indices.iter().position(|&i| i as usize >= there) {
-        let fault = format!("refers to vertex {}, but there are {there}", part.indices[at]);
-        return Err(source.fault(format!("triangle {}", at / 3), fault));
-    }
+    corners.give(&mut part, source)?;
+    mesh::texture(source, &header, limits, &mut part, sink)?;
     sink(Chunk::Part(part))
-}
-
-fn mesh_vertices<R: BufRead>(
-    rows: &mut Rows<'_, R>,
-    element: &Element,
-    layout: &Layout,
-    part: &mut Part,
-) -> Result<(), Error> {
-    let mut row = Row::default();
-    for number in 0..element.count {
-        rows.next(element, number, &mut row)?;
-        let position = layout.position(&row);
-        if !position.is_finite() {
-            return Err(rows.fault(element, number, "is not finite"));
-        }
-        part.positions.push(position);
-        part.normals.extend(layout.normal(&row));
-        if let Some([r, g, b]) = layout.color(&row) {
-            let alpha = layout.alpha.map_or(255, |at| color::byte(row.one(at) / layout.full));
-            part.colors.push(color::linear([r, g, b, alpha]));
-        }
-        if let Some(at) = layout.tex_coord {
-            let [u, v] = at.map(|at| row.one(at)).map(|v| if v.is_finite() { v } else { 0.0 });
-            part.tex_coords.push(glam::DVec2::new(u, 1.0 - v).as_vec2());
-        }
-    }
-    Ok(())
-}
-
-fn mesh_faces<R: BufRead>(
-    rows: &mut Rows<'_, R>,
-    element: &Element,
-    limits: &Limits,
-    part: &mut Part,
-) -> Result<(), Error> {
-    let list = element
-        .find(&["vertex_indices", "vertex_index"])
-        .filter(|&at| element.properties[at].list.is_some());
-    let Some(list) = list else {
-        return Err(rows.source.fault("element \"face\"", "has no list of vertices"));
-    };
-    let mut row = Row::default();
-    for number in 0..element.count {
-        rows.next(element, number, &mut row)?;
-        let corners = row.of(list);
-        if corners.len() < 3 {
-            continue;
-        }
-        let index = |at: usize| -> Result<u32, Error> {
-            let value = corners[at];
-            if !(0.0..f64::from(u32::MAX)).contains(&value) || value.fract() != 0.0 {
-                return Err(rows.fault(element, number, &format!("refers to vertex {value}")));
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a whole number below 2³²"
-            )]
-            Ok(value as u32)
-        };
-        let first = index(0)?;
-        for at in 2..corners.len() {
-            let fan = [first, index(at - 1)?, index(at)?];
-            part.indices.extend(fan);
-        }
-        if part.indices.len() as u64 / 3 > limits.triangles {
-            let fault = format!("makes more than the allowed {} triangles", limits.triangles);
-            return Err(rows.fault(element, number, &fault));
-        }
-    }
-    Ok(())
 }
 
 fn points<R: BufRead>(

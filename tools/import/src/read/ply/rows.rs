@@ -8,6 +8,8 @@ use crate::source::Source;
 
 /// Corners of a polygon; a longer list is damage.
 pub(super) const LONGEST_LIST: usize = 4096;
+/// Corners of all strips: some files have one list of them.
+const LONGEST_STRIP: usize = 1 << 26;
 /// Characters of a number.
 const LONGEST_WORD: usize = 64;
 
@@ -64,7 +66,8 @@ impl<'a, R: BufRead> Rows<'a, R> {
                 continue;
             };
             let count = self.value(list, element, number)?;
-            if !(0.0..=LONGEST_LIST as f64).contains(&count) || count.fract() != 0.0 {
+            let longest = if element.name == "tristrips" { LONGEST_STRIP } else { LONGEST_LIST };
+            if !(0.0..=longest as f64).contains(&count) || count.fract() != 0.0 {
                 return Err(self.fault(element, number, &format!("has a list of {count} numbers")));
             }
             // Checked above to be a small whole number.
