@@ -9,6 +9,7 @@
 //   {"forget": true}
 import { readFileSync, writeFileSync } from "node:fs";
 import { join as path } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createServer } from "vite";
 import { listen, main, withBrowser } from "./browser.mjs";
 import { drive } from "./drive.mjs";
@@ -16,7 +17,14 @@ import { drive } from "./drive.mjs";
 const base64 = (file) => readFileSync(file).toString("base64");
 
 await main(async (args, messages) => {
-  const server = await createServer({ server: { port: 0, hmr: false, watch: null }, logLevel: "error" });
+  // The folder of the page, wherever this was started from.
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const server = await createServer({
+    root,
+    configFile: path(root, "vite.config.ts"),
+    server: { port: 0, hmr: false, watch: null },
+    logLevel: "error",
+  });
   await server.listen();
   try {
     return await withBrowser({ width: 400, height: 400 }, async (context) => {

@@ -133,6 +133,11 @@ export class Connection {
     }
   }
 
+  /** Something else went wrong without ending the tour. */
+  note(message: string): void {
+    this.#trouble(message);
+  }
+
   #trouble(message: string): void {
     console.warn(message);
     this.troubles.push(message);

@@ -4,6 +4,7 @@ import { type ClockError, setClockError } from "../clock/now";
 import { type Person, type Placement, PlacementKind, RefusedReason, type Stop } from "../gen/control_pb";
 import { raycast } from "../layer/layer";
 import { closePicture } from "../layer/pictures";
+import { LocalModels } from "../near/models";
 import { standIn } from "../people/contact";
 import { Crowd } from "../people/crowd";
 import { FlatInput } from "../stage/flat_input";
@@ -72,6 +73,7 @@ export class Live {
   readonly stage: Stage;
   readonly crowd: Crowd;
   readonly rings = new Rings();
+  readonly models: LocalModels;
   readonly input: FlatInput;
   extension: Extension | null = null;
   /** Who shows pictures of another stop, under the key that was said for them. */
@@ -99,7 +101,8 @@ export class Live {
       shown: ({ key, tag }) => this.session.setReady(key, tag.set),
     });
     this.crowd = new Crowd(this.stage.scene);
-    this.stage.scene.add(this.rings.object);
+    this.models = new LocalModels((message) => this.session.connection.note(message));
+    this.stage.scene.add(this.rings.object, this.models.object);
     this.session = new Session(
       {
         changed: () => this.#changed(),
@@ -241,6 +244,8 @@ export class Live {
   }
 
   #changed(): void {
+    const next = this.session.prepared && this.session.tour?.stops[this.session.prepared.stop];
+    if (next) void this.models.prepare(next);
     this.crowd.setPeople(this.session.people, this.session.headset, this.#events.note);
     this.rings.here = this.session.cell ?? -1;
     this.#events.changed();
@@ -250,6 +255,7 @@ export class Live {
     this.aimAt(null);
     this.rings.spot = null;
     this.rings.setStop(stop);
+    this.models.setStop(stop);
     this.crowd.scatter();
     this.#events.stopChanged(stop, index);
   }
@@ -310,6 +316,10 @@ export class Live {
     this.input.frame(info.deltaS);
     const tag = this.stage.layers.shown?.tag;
     if (tag) this.crowd.light(tag);
+    this.models.object.visible = !this.waiting;
+    const tour = this.session.tourTimeAt(info.displayedAtUs);
+    const present = this.stage.layers.fading ?? 1;
+    this.models.update(tag ?? null, tour === null ? null : tour / 1e6, present, this.stage.brightness);
     standIn(this.stage.layers.shown, this.stage.layers.fading ?? 1);
     const origin = this.poseOrigin;
     const eye = worn ? new three.Vector3(...worn.head.position) : this.eye;

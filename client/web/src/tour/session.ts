@@ -163,6 +163,12 @@ export class Session {
     return this.current ? (this.tour?.stops[this.current.stop] ?? null) : null;
   }
 
+  /** Tour time that is to be seen at an instant of this page's clock, microseconds. */
+  tourTimeAt(clientUs: number): number | null {
+    const server = this.connection.serverAt(clientUs);
+    return server === null ? null : server - this.tourZeroUs;
+  }
+
   get me(): Person | null {
     return this.people.find((p) => p.headset === this.headset) ?? null;
   }
