@@ -33,6 +33,10 @@ enum Command {
         /// A scene's folder, or a GLB or glTF file
         scene: PathBuf,
     },
+    /// Draws a scene with the server's own renderer
+    Preview(crate::commands::Preview),
+    /// Puts a scene into a tour
+    Add(crate::commands::Add),
 }
 
 #[derive(Args)]
@@ -174,6 +178,14 @@ impl Cli {
                     ExitCode::from(2)
                 })
             }
+            Some(Command::Preview(preview)) => {
+                preview.run(&mut out)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Command::Add(add)) => {
+                add.run(&mut out)?;
+                Ok(ExitCode::SUCCESS)
+            }
             None => {
                 self.import.run(&mut out)?;
                 Ok(ExitCode::SUCCESS)
@@ -229,6 +241,9 @@ impl Import {
         };
         let input = Input::new(&scan, &options.placement)?;
         let manifest = write::folder(&out_path, input, &scene, &report, &output)?;
+        for warning in tongyou_import::finish(&out_path)? {
+            writeln!(out, "warning   {warning}")?;
+        }
         for level in &manifest.level {
             let error = if level.geometric_error_m > 0.0 {
                 format!(

@@ -32,6 +32,18 @@ pub enum Error {
         /// What is wrong with its value.
         fault: String,
     },
+    /// A scene can not be added to a tour.
+    #[error("add: {fault}")]
+    Add {
+        /// Why.
+        fault: String,
+    },
+    /// A picture can not be made.
+    #[error("preview: {fault}")]
+    Preview {
+        /// Why.
+        fault: String,
+    },
     /// The scene can not be written, or one that is to be read is not valid.
     #[error(transparent)]
     Scene(#[from] tongyou_scene::Error),

@@ -6,15 +6,20 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod add;
+mod cells;
 mod clean;
+mod collide;
 mod color;
 mod data;
 mod detect;
 mod error;
+mod finish;
 mod gather;
 pub mod georef;
 mod import;
 mod measure;
+mod preview;
 mod read;
 mod report;
 pub mod simplify;
@@ -23,12 +28,16 @@ mod surface;
 mod validate;
 pub mod write;
 
+pub use add::{Added, Addition, add};
+pub use cells::Draft;
 pub use data::{Bounds, Chunk, Look, Part, Points, Splat, Summary, Up};
 pub use detect::Format;
 pub use error::Error;
+pub use finish::{CollisionFile, finish};
 pub use georef::{Frame, Placement};
 use glam::DVec3;
 pub use import::import;
+pub use preview::{Angles, Picture, preview, walk};
 pub use read::{DECODER_THREAD, Limits, Sink, inspect, read};
 pub use report::{Ground, Meshes, Report, Surfels, Work};
 pub use source::Source;

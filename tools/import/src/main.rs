@@ -1,6 +1,7 @@
 //! `tongyou-import scan.laz --out scenes/name`, `tongyou-import inspect scan.e57`, `tongyou-import validate scenes/name`
 
 mod cli;
+mod commands;
 
 use std::io::Write;
 use std::process::ExitCode;

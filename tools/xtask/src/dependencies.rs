@@ -60,7 +60,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "tongyou-transport",
         ],
     ),
-    ("tongyou-import", &["tongyou-scene"]),
+    ("tongyou-import", &["tongyou-protocol", "tongyou-render", "tongyou-scene"]),
     (
         "tongyou-sights",
         &["tongyou-protocol", "tongyou-render", "tongyou-scene"],

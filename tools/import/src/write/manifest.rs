@@ -22,6 +22,9 @@ pub struct Manifest {
     pub min_m: [f64; 3],
     /// Largest corner.
     pub max_m: [f64; 3],
+    /// A small picture of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnail: Option<String>,
     /// What it was made of.
     pub source: Input,
     /// Where the origin lies.
@@ -35,6 +38,12 @@ pub struct Manifest {
     /// Files of Gaussian splats (`KHR_gaussian_splatting`), finest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splats: Vec<SplatFile>,
+    /// What people bump into and stand on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collision: Option<crate::CollisionFile>,
+    /// What geometry says about a stop at this scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<crate::Draft>,
 }
 
 /// An input.
@@ -138,6 +147,9 @@ impl Manifest {
             rights: output.rights.clone(),
             level,
             splats,
+            thumbnail: None,
+            collision: None,
+            stop: None,
         }
     }
 
