@@ -32,7 +32,10 @@ impl Session {
         if self.change.is_some() {
             return Ok(());
         }
-        let at_own = self.stand.place(who).is_none_or(|place| place.cell == cell);
+        let at_own = self
+            .stand
+            .place(who)
+            .is_none_or(|place| place.looks_from() == Some(cell));
         let has_room = self.has_room_ahead(ctx.config.ahead_vantages, who, cell);
         let Some(person) = self.people.get_mut(&who) else {
             return Ok(());
@@ -86,7 +89,7 @@ impl Session {
     fn has_room_ahead(&self, most: usize, who: HeadsetId, cell: usize) -> bool {
         let stood_at = |cell| {
             let mut places = self.people.keys().filter_map(|id| self.stand.place(*id));
-            places.any(|place| place.cell == cell)
+            places.any(|place| place.looks_from() == Some(cell))
         };
         let others = self.people.iter().filter(|(id, _)| **id != who);
         let mut extra: BTreeSet<usize> = others.filter_map(|(_, p)| p.ahead).map(|a| a.cell).collect();

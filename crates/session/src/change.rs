@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tongyou_protocol::control::{Commit, Prepare, server_message::Body};
+use tongyou_protocol::control::{Commit, Placement, Prepare, server_message::Body};
 use tongyou_protocol::datagram::{self, Datagram};
 use tongyou_protocol::{HeadsetId, ServerTime};
 
 use crate::seating::Stand;
-use crate::session::{Context, Person, Session, index};
+use crate::session::{Context, Session, index};
 use crate::{Config, Level, LinkId};
 
 /// How often an agreed change is said in datagrams, beside the control message.
@@ -24,6 +24,8 @@ pub(crate) struct Change {
     pub(crate) stand: Stand,
     /// Who holds a complete set of it.
     pub(crate) ready: BTreeSet<HeadsetId>,
+    /// Spectators who do.
+    pub(crate) ready_watching: BTreeSet<LinkId>,
     deadline: ServerTime,
     /// Agreed with everyone.
     commit_at: Option<ServerTime>,
@@ -50,12 +52,12 @@ pub(crate) enum Going {
 }
 
 impl Change {
-    /// What a headset has to know that joins while the change is on its way.
-    pub(crate) fn tell(&self, ctx: &mut Context<'_>, headset: HeadsetId, link: LinkId) {
+    /// What somebody has to know who joins while the change is on its way.
+    pub(crate) fn tell(&self, ctx: &mut Context<'_>, placement: Option<Placement>, link: LinkId) {
         let prepare = Prepare {
             epoch: self.stand.epoch,
             stop: index(self.stand.stop),
-            placement: self.stand.placement(headset),
+            placement,
         };
         ctx.out.send(link, Body::Prepare(prepare));
         if let Some(at) = self.commit_at {
@@ -111,16 +113,18 @@ impl Session {
     /// Lets a change go on: agrees when enough are ready or the time is up, and applies what was agreed.
     pub(crate) fn advance(&mut self, ctx: &mut Context<'_>) {
         let Some(change) = &mut self.change else { return };
-        let here = self.people.len();
+        let here = self.people.len() + self.spectators.len();
         if change.commit_at.is_none() {
             // 90 %, rounded up; with nobody here there is nobody to wait for.
-            let enough = change.ready.len() * 10 >= here * 9;
+            let ready = change.ready.len() + change.ready_watching.len();
+            let enough = ready * 10 >= here * 9;
             if !enough && ctx.now < change.deadline {
                 return;
             }
-            let at = ctx.now + lead(ctx.config, self.people.values());
+            let paths = self.people.values().map(|p| p.rtt);
+            let at = ctx.now + lead(ctx.config, paths.chain(self.spectators.values().map(|s| s.rtt)));
             change.commit_at = Some(at);
-            let (commit, ready) = (change.commit(at), change.ready.len());
+            let commit = change.commit(at);
             ctx.out.send_all(self.links(), Body::Commit(commit));
             let message = format!("epoch {}: {ready} of {here} are ready, change agreed", commit.epoch);
             self.log(ctx, Level::Info, &message);
@@ -146,6 +150,7 @@ impl Session {
         self.change = Some(Change {
             stand,
             ready: BTreeSet::new(),
+            ready_watching: BTreeSet::new(),
             deadline: ctx.now + ctx.config.prepare_timeout,
             commit_at: None,
             copies: Copies {
@@ -154,10 +159,14 @@ impl Session {
             },
         });
         self.end_ahead();
+        self.look = None;
         self.refresh_vantages();
         if let Some(change) = &self.change {
             for (id, person) in &self.people {
-                change.tell(ctx, *id, person.link);
+                change.tell(ctx, change.stand.placement(*id), person.link);
+            }
+            for link in self.spectators.keys() {
+                change.tell(ctx, change.stand.watching(&self.halls[stop]), *link);
             }
         }
         let message = format!(
@@ -177,6 +186,7 @@ impl Session {
         for person in self.people.values_mut() {
             person.track.reset();
         }
+        self.end_roaming(ctx);
         self.relay.reset();
         self.refresh_vantages();
         self.note_roster_change();
@@ -188,8 +198,8 @@ impl Session {
 }
 
 /// From the decision to the change, so that it reaches the slowest in time, however a packet fares.
-fn lead<'a>(config: &Config, people: impl Iterator<Item = &'a Person>) -> Duration {
-    let slowest = people.filter_map(|p| p.rtt).max();
+fn lead(config: &Config, paths: impl Iterator<Item = Option<Duration>>) -> Duration {
+    let slowest = paths.flatten().max();
     let needed = slowest.map_or(Duration::ZERO, |rtt| rtt.saturating_add(LEAD_MARGIN));
     needed.min(config.commit_lead_max).max(config.commit_lead)
 }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use glam::Vec3;
-use tongyou_protocol::HeadsetId;
-use tongyou_protocol::control::{
-    GuideCommand, MoveToCell, Ready, RefusedReason, client_message, guide_command, server_message,
-};
+use tongyou_protocol::control::{GuideCommand, MoveToCell, Ready, RefusedReason, client_message, guide_command};
 use tongyou_protocol::datagram::Pose;
+use tongyou_protocol::{HeadsetId, ServerTime};
 use tongyou_scene::EYE_HEIGHT_M;
 
 use crate::change::Going;
 use crate::pose::{Offence, in_reach};
+use crate::seating::Place;
 use crate::session::{Context, Former, Session, index};
 use crate::{Level, Output};
 
@@ -36,7 +35,8 @@ impl Session {
                 Ok(())
             }
             Body::MoveToCell(to) => self.move_to_cell(ctx, who, to).map_err(not_allowed),
-            Body::MoveTo(_) | Body::Preview(_) => Err(not_allowed("this server can not do that yet".to_owned())),
+            Body::MoveTo(to) => self.move_to(ctx, who, to).map_err(not_allowed),
+            Body::Preview(to) => self.preview(ctx, who, to).map_err(not_allowed),
             Body::LookAhead(to) => self.look_ahead(ctx, who, to).map_err(not_allowed),
             Body::Guide(command) => self.guide(ctx, who, &command).map_err(not_allowed),
             Body::Skew(report) => {
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    fn move_to_cell(&mut self, ctx: &mut Context<'_>, who: HeadsetId, to: MoveToCell) -> Result<(), String> {
+    pub(crate) fn move_to_cell(&mut self, ctx: &mut Context<'_>, who: HeadsetId, to: MoveToCell) -> Result<(), String> {
         if to.epoch != self.stand.epoch {
             return Err(format!(
                 "the group is not at that stop: epoch {}, not {}",
@@ -110,32 +110,39 @@ impl Session {
             ));
         }
         let leads = self.leads(who);
-        let origin = self.origins[self.stand.stop];
         let Some(person) = self.people.get_mut(&who) else {
             return Ok(());
         };
         let before = self.stand.place(who).copied();
-        if before.is_none_or(|p| p.cell != cell) {
+        if before.is_none_or(|p| p.looks_from() != Some(cell)) {
             if !person.moves.take(ctx.now) {
                 return Err("you move too often".to_owned());
             }
             if !self.stand.move_to(hall, who, cell, leads) {
                 return Err("there is no free place at that cell".to_owned());
             }
-            person.track.reset();
-            person.ahead = None;
-            let until = ctx.now + person.rtt.map_or(NEWS, |rtt| (rtt * 2).clamp(NEWS, NEWS_MAX));
-            person.former = before.map(|p| Former {
-                eye: eye_of(p.seat, origin),
-                until,
-            });
-            self.refresh_vantages();
-            self.note_roster_change();
+            ctx.budget.release(ctx.now, (self.key, who));
         }
-        if let (Some(placement), Some(person)) = (self.stand.placement(who), self.people.get(&who)) {
-            ctx.out.send(person.link, server_message::Body::Placement(placement));
+        if let Some(person) = self.people.get_mut(&who) {
+            person.roam = None;
         }
+        self.moved(ctx, who, before);
         Ok(())
+    }
+
+    /// What somebody leaves behind at their place.
+    pub(crate) fn leave_place(&mut self, now: ServerTime, who: HeadsetId, before: Option<Place>) {
+        let origin = self.origins[self.stand.stop];
+        let Some(person) = self.people.get_mut(&who) else {
+            return;
+        };
+        person.track.reset();
+        person.ahead = None;
+        let until = now + person.rtt.map_or(NEWS, |rtt| (rtt * 2).clamp(NEWS, NEWS_MAX));
+        person.former = before.map(|p| Former {
+            eye: eye_of(p.seat, origin),
+            until,
+        });
     }
 
     fn guide(&mut self, ctx: &mut Context<'_>, who: HeadsetId, command: &GuideCommand) -> Result<(), String> {

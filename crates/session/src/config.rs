@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+use crate::BudgetConfig;
+
+/// Size and angle of a flat camera.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlatConfig {
+    /// Pixels across.
+    pub width: u16,
+    /// Pixels down.
+    pub height: u16,
+    /// Vertical field of view, radians.
+    pub vertical_fov_rad: f32,
+}
+
 /// Limits and rates of all sessions of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -41,6 +54,20 @@ pub struct Config {
     pub ahead_for: Duration,
     /// Cells of a session in which nobody stands but which are rendered for those who aim at them, at most.
     pub ahead_vantages: usize,
+    /// Views of their own for those who stand off the cells.
+    pub budget: BudgetConfig,
+    /// Half the distance between the eyes of such a view, metres.
+    pub half_ipd_m: f32,
+    /// How far ahead of the newest pose such a view is rendered, beside half the round trip.
+    pub stereo_ahead: Duration,
+    /// Most spectators of a session; 0 for none.
+    pub spectators_most: u16,
+    /// Their camera.
+    pub spectator: FlatConfig,
+    /// The camera of the guide's look at another stop.
+    pub preview: FlatConfig,
+    /// How long that look lasts; zero for none.
+    pub preview_for: Duration,
     /// Avatar batches a second to each listener.
     pub avatar_rate_hz: f32,
     /// Bytes of avatar datagrams a second to each listener, 32 bytes per datagram for its envelope included.
@@ -68,6 +95,21 @@ impl Default for Config {
             prepare_timeout: Duration::from_secs(3),
             ahead_for: Duration::from_secs(8),
             ahead_vantages: 2,
+            budget: BudgetConfig::default(),
+            half_ipd_m: 0.032,
+            stereo_ahead: Duration::from_millis(50),
+            spectators_most: 8,
+            spectator: FlatConfig {
+                width: 1280,
+                height: 720,
+                vertical_fov_rad: std::f32::consts::FRAC_PI_3,
+            },
+            preview: FlatConfig {
+                width: 640,
+                height: 360,
+                vertical_fov_rad: std::f32::consts::FRAC_PI_3,
+            },
+            preview_for: Duration::from_secs(30),
             avatar_rate_hz: 30.0,
             byte_budget_per_s: 60_000,
         }

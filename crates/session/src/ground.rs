@@ -19,6 +19,9 @@ const OBSTACLE_M: f32 = 1.0;
 /// A step that a seat may lie above or below the ground under its neighbours.
 const STEP_M: f32 = 0.3;
 
+/// No ground of a stop lies higher above its origin, or deeper below.
+const TOP_M: f32 = 1000.0;
+
 const FLOOR: u128 = 0;
 const OBSTACLE: u128 = 1;
 /// An obstacle that carries what people came to see: it does not hide itself.
@@ -39,8 +42,11 @@ impl Ground {
         let mut colliders = ColliderSet::new();
         for area in &stop.walkable {
             let corners: Vec<Vec2> = area.outline.iter().copied().map(Vec2::from).collect();
-            let vertices = corners.iter().map(|c| Vector::new(c.x, area.ground_m, c.y)).collect();
-            let indices = triangulate(&corners);
+            let (vertices, indices) = area.relief_mesh().unwrap_or_else(|| {
+                let level = corners.iter().map(|c| Vec3::new(c.x, area.ground_m, c.y));
+                (level.collect(), triangulate(&corners))
+            });
+            let vertices = vertices.into_iter().map(rapier).collect();
             // An outline without surface has no ground: nobody can stand there.
             if let Ok(floor) = ColliderBuilder::trimesh(vertices, indices) {
                 colliders.insert(floor.user_data(FLOOR));
@@ -86,13 +92,29 @@ impl Ground {
 
     /// The place on the ground at or below `near` where a person can stand with the sight in view, or `None`.
     pub(crate) fn stand_at(&self, near: Vec3) -> Option<Vec3> {
+        self.walk_to(near).filter(|place| self.sees(*place))
+    }
+
+    /// The highest ground at a point, or `None` where there is none.
+    pub(crate) fn top(&self, x: f32, z: f32) -> Option<f32> {
+        let from = Vec3::new(x, TOP_M, z);
+        let ray = Ray::new(rapier(from), -Vector::Y);
+        let is_floor = |_, c: &rapier3d::geometry::Collider| c.user_data == FLOOR;
+        let (_, down) = self
+            .query(QueryFilter::new().predicate(&is_floor))
+            .cast_ray(&ray, 2.0 * TOP_M, true)?;
+        Some(from.y - down)
+    }
+
+    /// The place on the ground at or below `near` where a person can stand, or `None`.
+    pub(crate) fn walk_to(&self, near: Vec3) -> Option<Vec3> {
         let height = self.height(near)?;
         let rim = [Vec3::X, Vec3::NEG_X, Vec3::Z, Vec3::NEG_Z].map(|side| near + side * RADIUS_M);
         let firm = rim
             .iter()
             .all(|p| self.height(*p).is_some_and(|h| (h - height).abs() <= STEP_M));
         let place = Vec3::new(near.x, height, near.z);
-        (firm && !self.bumps(place) && self.sees(place)).then_some(place)
+        (firm && !self.bumps(place)).then_some(place)
     }
 
     fn height(&self, near: Vec3) -> Option<f32> {

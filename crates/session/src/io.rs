@@ -210,6 +210,8 @@ pub struct SessionInfo {
     pub tour: String,
     /// How many are connected.
     pub people: u16,
+    /// How many watch without being here.
+    pub spectators: u16,
     /// How many it admits.
     pub capacity: u16,
     /// Name of who leads.
@@ -227,6 +229,14 @@ pub enum Error {
     /// There is no such session.
     #[error("there is no session {0}")]
     UnknownSession(SessionCode),
+    /// The tour has no such stop.
+    #[error("tour {tour:?} has no stop {stop:?}")]
+    UnknownStop {
+        /// Which tour.
+        tour: String,
+        /// What was named.
+        stop: String,
+    },
     /// The tour has a fault.
     #[error("{0}")]
     InvalidTour(String),

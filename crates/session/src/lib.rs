@@ -24,6 +24,7 @@
 mod ahead;
 mod attempts;
 mod bucket;
+mod budget;
 mod change;
 mod commands;
 mod config;
@@ -34,8 +35,10 @@ mod link;
 mod name;
 mod outbox;
 mod pose;
+mod predict;
 mod registry;
 mod relay;
+mod roam;
 mod seating;
 mod session;
 #[cfg(test)]
@@ -43,9 +46,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod watch;
 mod wire;
 
-pub use config::Config;
+pub use budget::BudgetConfig;
+pub use config::{Config, FlatConfig};
 pub use io::{
     ActiveVantage, CloseCode, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick,
     VantageKind, Viewer,

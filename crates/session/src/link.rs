@@ -1,5 +1,6 @@
 //! What the registry remembers of one connection.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,12 +19,19 @@ pub(crate) struct Link {
     /// As the transport measured it last.
     pub(crate) rtt: Option<Duration>,
     /// Once its hello was accepted.
-    pub(crate) member: Option<(SessionKey, HeadsetId)>,
+    pub(crate) member: Option<(SessionKey, Who)>,
     /// A person taps a few times a second; a program in a loop does not stop the others.
     pub(crate) control: Bucket,
     /// 72 poses and a few pings a second, and room for more.
     pub(crate) datagrams: Bucket,
     noticed: [Option<ServerTime>; 4],
+}
+
+/// What a link is in its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Person(HeadsetId),
+    Spectator,
 }
 
 /// What a sender is told at most once in a while.
@@ -33,6 +41,15 @@ pub(crate) enum Complaint {
     OutOfReach,
     TooFast,
     NotAllowed,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(id) => write!(f, "headset {id}"),
+            Self::Spectator => f.write_str("a spectator"),
+        }
+    }
 }
 
 impl Link {

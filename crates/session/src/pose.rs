@@ -6,6 +6,7 @@ use tongyou_protocol::datagram::{Avatars, Body, Datagram, Joint, Pose};
 use tongyou_protocol::{HeadsetId, ServerTime};
 
 use crate::bucket::Bucket;
+use crate::predict::Motion;
 
 /// A head stays this near to the wearer's seat at eye height, metres.
 pub(crate) const REACH_M: f32 = 3.0;
@@ -34,6 +35,7 @@ pub(crate) struct Track {
     seq: Option<u16>,
     version: u32,
     jumps: Bucket,
+    motion: Motion,
 }
 
 #[derive(Debug, Clone)]
@@ -48,23 +50,25 @@ pub(crate) struct Last {
 }
 
 impl Track {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             last: None,
             seq: None,
             version: 0,
             jumps: Bucket::new(2.0, 4.0),
+            motion: Motion::default(),
         }
     }
 
     /// The coordinates mean something else from now on.
     pub(crate) fn reset(&mut self) {
         self.last = None;
+        self.motion = Motion::default();
     }
 
     /// The headset counts its poses anew.
     pub(crate) fn reconnect(&mut self) {
-        self.last = None;
+        self.reset();
         self.seq = None;
     }
 
@@ -72,6 +76,16 @@ impl Track {
     pub(crate) fn gaze(&self) -> Option<Vec3> {
         let last = self.last.as_ref()?;
         Some(last.body.head.rotation * Vec3::NEG_Z)
+    }
+
+    /// The head when something that is rendered now is shown, relative to the pose origin.
+    pub(crate) fn predicted(&self, shown_at: ServerTime) -> Option<Joint> {
+        let last = self.last.as_ref()?;
+        Some(if last.body.at_rest {
+            last.body.head
+        } else {
+            self.motion.predict(&last.body.head, last.at, shown_at)
+        })
     }
 
     /// Takes a pose whose epoch is right. `eye` is the wearer's seat at eye height, relative to the pose origin.
@@ -103,6 +117,12 @@ impl Track {
             left: on_arm(pose.body.left),
             right: on_arm(pose.body.right),
             ..pose.body
+        };
+        self.motion = match &self.last {
+            Some(last) if !jump => self
+                .motion
+                .step(&last.body.head, &pose.body.head, at.saturating_since(last.at)),
+            _ => Motion::default(),
         };
         self.seq = Some(pose.seq);
         self.version = self.version.wrapping_add(1);

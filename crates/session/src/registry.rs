@@ -1,4 +1,6 @@
-//! All sessions of one server: who may come in, and which session an input belongs to.
+//! All sessions of one server: which session an input belongs to.
+
+mod hello;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,16 +9,18 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use subtle::ConstantTimeEq;
-use tongyou_protocol::control::{ClientMessage, Ended, Hello, RefusedReason, client_message, server_message};
+use tongyou_protocol::control::{ClientMessage, Ended, LocalModel, RefusedReason, client_message, server_message};
 use tongyou_protocol::datagram::{Datagram, Pose};
-use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode, VERSION};
+use tongyou_protocol::{HeadsetId, ServerTime, SessionCode};
 use tongyou_scene::Tour;
 
 use crate::attempts::Attempts;
-use crate::link::{Complaint, Link};
+use crate::budget::Budget;
+use crate::link::{Complaint, Link, Who};
 use crate::outbox::Outbox;
 use crate::pose::{MAX_SPEED_MPS, Offence, REACH_M};
-use crate::session::{Admission, Context, Refusal, Session};
+use crate::session::{Context, Session};
+use crate::wire::LocalModels;
 use crate::{CloseCode, Config, Counters, Error, Input, Level, LinkId, Output, SessionInfo, SessionKey, Tick};
 
 /// All sessions of one server, isolated from each other.
@@ -29,6 +33,8 @@ pub struct Registry {
     sessions: BTreeMap<SessionKey, Session>,
     links: BTreeMap<LinkId, Link>,
     attempts: Attempts,
+    budget: Budget,
+    models: BTreeMap<String, LocalModels>,
     out: Outbox,
     counters: Counters,
     last_session: u32,
@@ -43,6 +49,8 @@ impl Registry {
             attempts: Attempts::new(&config),
             config,
             random: StdRng::from_seed(seed),
+            budget: Budget::default(),
+            models: BTreeMap::new(),
             tours: BTreeMap::new(),
             sessions: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -60,6 +68,28 @@ impl Registry {
         tour.validate().map_err(|e| Error::InvalidTour(e.to_string()))?;
         self.tours.insert(tour.id.clone(), tour);
         Ok(())
+    }
+
+    /// Names the near things of a stop that headsets draw themselves, for sessions created from now on.
+    ///
+    /// # Errors
+    /// When there is no such tour or stop.
+    pub fn set_local_models(&mut self, tour_id: &str, stop_id: &str, models: Vec<LocalModel>) -> Result<(), Error> {
+        let tour = self.tours.get(tour_id);
+        let tour = tour.ok_or_else(|| Error::UnknownTour(tour_id.to_owned()))?;
+        if tour.stop(stop_id).is_none() {
+            let (tour, stop) = (tour_id.to_owned(), stop_id.to_owned());
+            return Err(Error::UnknownStop { tour, stop });
+        }
+        let of_tour = self.models.entry(tour_id.to_owned()).or_default();
+        of_tour.insert(stop_id.to_owned(), models);
+        Ok(())
+    }
+
+    /// The share of real time that rendering takes, as a mean over a second or so: it decides, with hysteresis, who has
+    /// a view of their own.
+    pub fn set_load(&mut self, load: f32) {
+        self.budget.set_load(load);
     }
 
     /// Starts a session, at the first stop and tour time zero; `None` for the default capacity.
@@ -87,8 +117,11 @@ impl Registry {
             config: &self.config,
             out: &mut self.out,
             counters: &mut self.counters,
+            budget: &mut self.budget,
         };
-        let session = Session::new(&mut ctx, key, code, tour, asked);
+        let none = LocalModels::new();
+        let models = self.models.get(tour_id).unwrap_or(&none);
+        let session = Session::new(&mut ctx, key, code, tour, models, asked);
         session.log(
             &mut ctx,
             Level::Info,
@@ -124,6 +157,7 @@ impl Registry {
                 code: session.code,
                 tour: session.tour.id.clone(),
                 people: u16::try_from(session.people.len()).unwrap_or(u16::MAX),
+                spectators: u16::try_from(session.spectators.len()).unwrap_or(u16::MAX),
                 capacity: session.capacity,
                 guide: guide.map(|p| p.name.clone()),
                 guide_simulated: guide.is_some_and(|p| p.simulated),
@@ -190,8 +224,12 @@ impl Registry {
         state.rtt = Some(rtt);
         if let Some((key, who)) = state.member {
             self.within(now, key, |session, _| {
-                if let Some(person) = session.people.get_mut(&who) {
-                    person.rtt = Some(rtt);
+                let known = match who {
+                    Who::Person(id) => session.people.get_mut(&id).map(|p| &mut p.rtt),
+                    Who::Spectator => session.spectators.get_mut(&link).map(|s| &mut s.rtt),
+                };
+                if let Some(known) = known {
+                    *known = Some(rtt);
                 }
             });
         }
@@ -200,12 +238,14 @@ impl Registry {
     /// Lets time pass: at the tick rate (72 Hz), at least 30 Hz; then drain [`Self::poll_output`].
     pub fn tick(&mut self, now: ServerTime) -> Vec<Tick> {
         self.close_silent_links(now);
+        self.spend_budget(now);
         let mut ticks = Vec::with_capacity(self.sessions.len());
         let mut ctx = Context {
             now,
             config: &self.config,
             out: &mut self.out,
             counters: &mut self.counters,
+            budget: &mut self.budget,
         };
         let mut over = Vec::new();
         for session in self.sessions.values_mut() {
@@ -253,21 +293,33 @@ impl Registry {
         }
     }
 
-    fn command(
-        &mut self,
-        now: ServerTime,
-        link: LinkId,
-        key: SessionKey,
-        who: HeadsetId,
-        message: client_message::Body,
-    ) {
+    /// Takes a view of its own away from somebody, or gives one back.
+    fn spend_budget(&mut self, now: ServerTime) {
+        self.budget.tick(now, &self.config.budget);
+        if let Some((key, who)) = self.budget.overdue(now, &self.config.budget) {
+            self.within(now, key, |session, ctx| session.take_view(ctx, who));
+        } else if self.budget.may_regrant(now, &self.config.budget) {
+            let waits = self.sessions.values().filter_map(|session| {
+                let (since, who) = session.waits_longest()?;
+                Some((since, session.key, who))
+            });
+            if let Some((_, key, who)) = waits.min() {
+                self.within(now, key, |session, ctx| session.give_view(ctx, who));
+            }
+        }
+    }
+
+    fn command(&mut self, now: ServerTime, link: LinkId, key: SessionKey, who: Who, message: client_message::Body) {
         let refused = self.within(now, key, |session, ctx| {
             session.advance(ctx);
-            let result = session.control(ctx, who, message);
+            let result = match who {
+                Who::Person(id) => session.control(ctx, id, message),
+                Who::Spectator => session.spectator_says(link, &message),
+            };
             session.advance(ctx);
             session.send_roster(ctx);
             let (reason, why) = result.err()?;
-            session.log(ctx, Level::Warn, &format!("headset {who}: {why}"));
+            session.log(ctx, Level::Warn, &format!("{who}: {why}"));
             Some((reason, why))
         });
         if let Some((reason, why)) = refused.flatten() {
@@ -283,7 +335,11 @@ impl Registry {
             // A clock may be read before the hello, which a datagram may overtake.
             (Ok(Datagram::Ping(ping)), _) => self.out.pong(link, ping, now),
             (_, None) => self.counters.datagrams_dropped += 1,
-            (Ok(Datagram::Pose(pose)), Some((key, who))) => self.pose(now, link, key, who, &pose),
+            (Ok(Datagram::Pose(pose)), Some((key, Who::Person(id)))) => self.pose(now, link, key, id, &pose),
+            (Ok(Datagram::Pose(_)), Some((_, Who::Spectator))) => {
+                self.counters.poses_refused += 1;
+                self.complain(now, link, Complaint::NotAllowed, "a spectator has no pose");
+            }
             (Ok(Datagram::Feedback(feedback)), Some(_)) => self.out.push(Output::Feedback { link, feedback }),
             (Ok(Datagram::Pong(_) | Datagram::Avatars(_) | Datagram::Commit(_) | Datagram::Still(_)), Some(_)) => {
                 self.counters.datagrams_malformed += 1;
@@ -314,99 +370,6 @@ impl Registry {
         }
     }
 
-    fn hello(&mut self, now: ServerTime, link: LinkId, hello: &Hello) {
-        match self.admit(now, link, hello) {
-            Ok(()) => {}
-            Err((reason, why)) => self.refuse(now, link, reason, &why),
-        }
-    }
-
-    fn admit(&mut self, now: ServerTime, link: LinkId, hello: &Hello) -> Result<(), Refusal> {
-        let refuse = |reason, why: &str| Err((reason, why.to_owned()));
-        let Some((address, rtt)) = self.links.get(&link).map(|l| (l.address, l.rtt)) else {
-            return Ok(());
-        };
-        if hello.protocol_version != VERSION {
-            let why = format!(
-                "this server speaks version {VERSION} of the protocol, the client version {}",
-                hello.protocol_version
-            );
-            return Err((RefusedReason::RefusedVersion, why));
-        }
-        let key = hello
-            .code
-            .parse()
-            .ok()
-            .and_then(|code: SessionCode| self.find(&code.to_string()));
-        let comes_back = key
-            .and_then(|key| self.sessions.get(&key))
-            .is_some_and(|session| session.holder_of(now, &self.config, &hello.resume_ticket).is_some());
-        // Who shows a ticket has been in: the limit is there for those who guess.
-        if !comes_back && let Some(wait) = self.attempts.wait(now, address) {
-            let why = format!("too many wrong codes: try again in {} s", wait.as_secs() + 1);
-            return Err((RefusedReason::RefusedTooManyAttempts, why));
-        }
-        let Some(session) = key.and_then(|key| self.sessions.get_mut(&key)) else {
-            self.attempts.wrong(now, address);
-            return refuse(RefusedReason::RefusedCode, "there is no session with this code");
-        };
-        let mut may_guide_until = None;
-        if !hello.guide_grant.is_empty() {
-            may_guide_until = session.check_grant(now, &hello.guide_grant);
-            if may_guide_until.is_none() {
-                self.attempts.wrong(now, address);
-                return refuse(
-                    RefusedReason::RefusedGrant,
-                    "the grant is not valid for this session, or has expired",
-                );
-            }
-        }
-        let mut ticket = [0; 16];
-        self.random.fill_bytes(&mut ticket);
-        let mut ctx = Context {
-            now,
-            config: &self.config,
-            out: &mut self.out,
-            counters: &mut self.counters,
-        };
-        session.advance(&mut ctx);
-        let admitted = session.admit(
-            &mut ctx,
-            &Admission {
-                link,
-                name: &hello.name,
-                simulated: hello.simulated,
-                ticket: &hello.resume_ticket,
-                may_guide_until,
-                rtt,
-                new_ticket: ResumeTicket(ticket),
-            },
-        )?;
-        let member = (session.key, admitted.headset);
-        session.send_roster(&mut ctx);
-        if let Some(old) = admitted.replaced {
-            self.links.remove(&old);
-            self.out.close(
-                old,
-                CloseCode::Replaced,
-                "the headset came back over another connection",
-            );
-        }
-        if let Some(state) = self.links.get_mut(&link) {
-            state.member = Some(member);
-        }
-        Ok(())
-    }
-
-    /// Refuses a link that is not in, and forgets it.
-    fn refuse(&mut self, now: ServerTime, link: LinkId, reason: RefusedReason, why: &str) {
-        self.counters.hellos_refused += 1;
-        let name = reason.as_str_name();
-        self.out.log(Level::Warn, format!("link {}: {name}: {why}", link.0));
-        self.out.refuse(link, reason, why);
-        self.disconnect(now, link, false);
-    }
-
     /// Tells a sender, and the log, what is wrong, but not again and again.
     fn complain(&mut self, now: ServerTime, link: LinkId, about: Complaint, why: &str) {
         let Some(state) = self.links.get_mut(&link) else {
@@ -428,7 +391,10 @@ impl Registry {
         };
         let Some((key, who)) = state.member else { return };
         self.within(now, key, |session, ctx| {
-            session.remove(ctx, who, for_good);
+            match who {
+                Who::Person(id) => session.remove(ctx, id, for_good),
+                Who::Spectator => session.remove_spectator(ctx, link),
+            }
             session.advance(ctx);
             session.send_roster(ctx);
         });
@@ -447,6 +413,7 @@ impl Registry {
             config: &self.config,
             out: &mut self.out,
             counters: &mut self.counters,
+            budget: &mut self.budget,
         };
         Some(act(session, &mut ctx))
     }
@@ -483,8 +450,10 @@ impl Registry {
             config: &self.config,
             out: &mut self.out,
             counters: &mut self.counters,
+            budget: &mut self.budget,
         };
         session.log(&mut ctx, Level::Info, &format!("ended: {reason}"));
+        ctx.budget.release_all(key);
         let message = reason.to_owned();
         self.out
             .send_all(session.links(), server_message::Body::Ended(Ended { message }));

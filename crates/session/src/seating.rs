@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::Vec3;
-use tongyou_protocol::control::Placement;
+use glam::{Vec3, Vec3Swizzles};
+use tongyou_protocol::control::{Placement, PlacementKind};
 use tongyou_protocol::{HeadsetId, VantageId};
-use tongyou_scene::{Seat, Stop, guide_seat, seats};
+use tongyou_scene::{EYE_HEIGHT_M, Seat, Stop, guide_seat, seats};
 
 use crate::ground::{Ground, people_overlap};
 
 /// The places of one stop on which people can stand.
-#[derive(Debug, Clone)]
 pub(crate) struct Hall {
     pub(crate) look_at: Vec3,
     pub(crate) cells: Vec<HallCell>,
+    pub(crate) ground: Ground,
 }
 
 #[derive(Debug, Clone)]
@@ -55,7 +55,17 @@ impl Hall {
                 }
             })
             .collect();
-        Self { look_at, cells }
+        Self { look_at, cells, ground }
+    }
+
+    /// Cells, the nearest to a point on the map first.
+    pub(crate) fn by_distance(&self, to: Vec3) -> Vec<usize> {
+        let mut cells: Vec<usize> = (0..self.cells.len()).collect();
+        cells.sort_by(|a, b| {
+            let away_m = |cell: usize| (self.cells[cell].point - to).xz().length();
+            away_m(*a).total_cmp(&away_m(*b))
+        });
+        cells
     }
 
     /// People for whom there are seats in all cells together.
@@ -70,9 +80,16 @@ pub(crate) struct Place {
     pub(crate) cell: usize,
     /// On the ground.
     pub(crate) seat: Vec3,
-    /// Towards the sight.
-    yaw: f32,
+    /// Towards the sight; off the cells where the wearer meant to look.
+    pub(crate) yaw: f32,
     number: Number,
+}
+
+impl Place {
+    /// The cell through whose panorama the person looks; `None` for who has a view of their own.
+    pub(crate) fn looks_from(&self) -> Option<usize> {
+        (self.number != Number::Own).then_some(self.cell)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +98,18 @@ enum Number {
     Of(usize),
     /// There is no ground for so many: shares the best seat of the cell.
     Shared,
+    /// Off the cells, with a view of their own; the cell is the nearest.
+    Own,
+}
+
+/// What a stop has to be rendered from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Needs {
+    pub(crate) cells: BTreeSet<usize>,
+    /// Who has a view of their own.
+    pub(crate) own: BTreeSet<HeadsetId>,
+    /// The spectators' camera.
+    pub(crate) flat: bool,
 }
 
 /// Hands out vantage ids, each fresh until all have been used.
@@ -88,7 +117,7 @@ enum Number {
 pub(crate) struct VantageIds(u16);
 
 impl VantageIds {
-    fn next(&mut self, in_use: impl Fn(VantageId) -> bool) -> VantageId {
+    pub(crate) fn next(&mut self, in_use: impl Fn(VantageId) -> bool) -> VantageId {
         loop {
             self.0 = self.0.wrapping_add(1);
             if !in_use(VantageId(self.0)) {
@@ -106,6 +135,10 @@ pub(crate) struct Stand {
     places: BTreeMap<HeadsetId, Place>,
     /// By cell.
     vantages: BTreeMap<usize, VantageId>,
+    /// Of those who have a view of their own.
+    own: BTreeMap<HeadsetId, VantageId>,
+    /// The spectators' camera.
+    flat: Option<VantageId>,
 }
 
 impl Stand {
@@ -115,6 +148,8 @@ impl Stand {
             stop,
             places: BTreeMap::new(),
             vantages: BTreeMap::new(),
+            own: BTreeMap::new(),
+            flat: None,
         }
     }
 
@@ -122,17 +157,37 @@ impl Stand {
     /// the order of the tour.
     pub(crate) fn arrive(&mut self, hall: &Hall, who: HeadsetId, leads: bool) {
         let found = (0..hall.cells.len()).find_map(|cell| self.free(hall, cell, leads && cell == 0));
-        let place = found.unwrap_or_else(|| {
-            let cell = &hall.cells[0];
-            let seat = cell.seats.first().map_or(cell.point, |s| s.position);
-            Place {
-                cell: 0,
-                seat,
-                yaw: yaw_towards(hall.look_at - seat),
-                number: Number::Shared,
-            }
-        });
+        self.places.insert(who, found.unwrap_or_else(|| shared(hall, 0)));
+    }
+
+    /// Finds a seat at the cell nearest to a point that has one; who has one there keeps it.
+    pub(crate) fn settle_near(&mut self, hall: &Hall, who: HeadsetId, point: Vec3, leads: bool) {
+        let cells = hall.by_distance(point);
+        let before = self.places.remove(&who);
+        let keeps = |cell: usize| before.filter(|p| p.looks_from() == Some(cell));
+        let found = cells
+            .iter()
+            .find_map(|cell| keeps(*cell).or_else(|| self.free(hall, *cell, leads)));
+        let nearest = cells.first().copied().unwrap_or_default();
+        self.places.insert(who, found.unwrap_or_else(|| shared(hall, nearest)));
+    }
+
+    /// Puts a person off the cells; the next [`Self::refresh_vantages`] gives them a fresh vantage.
+    pub(crate) fn stand_off(&mut self, hall: &Hall, who: HeadsetId, seat: Vec3, yaw: f32) {
+        let place = Place {
+            cell: hall.by_distance(seat).first().copied().unwrap_or_default(),
+            seat,
+            yaw,
+            number: Number::Own,
+        };
         self.places.insert(who, place);
+        self.own.remove(&who);
+    }
+
+    /// Whether nobody but `who` stands so near that the two would stand in each other.
+    pub(crate) fn is_clear(&self, who: HeadsetId, at: Vec3) -> bool {
+        let mut others = self.places.iter().filter(|(id, _)| **id != who);
+        others.all(|(_, p)| !people_overlap(p.seat, at))
     }
 
     /// Moves a person to another cell; `false` when no seat is free there.
@@ -154,27 +209,44 @@ impl Stand {
         self.places.get(&who)
     }
 
-    /// Keeps a vantage for each cell in which one of `present` stands and for the cells `ahead`, and for no other.
-    pub(crate) fn refresh_vantages(
-        &mut self,
-        present: impl Iterator<Item = HeadsetId>,
-        ahead: impl Iterator<Item = usize>,
-        ids: &mut VantageIds,
-        others: Option<&Self>,
-    ) {
-        let stood_at = present.filter_map(|who| Some(self.place(who)?.cell));
-        let wanted: BTreeSet<usize> = stood_at.chain(ahead).collect();
-        self.vantages.retain(|cell, _| wanted.contains(cell));
-        for cell in wanted {
-            if !self.vantages.contains_key(&cell) {
-                let id = ids.next(|id| self.uses(id) || others.is_some_and(|o| o.uses(id)));
-                self.vantages.insert(cell, id);
+    /// The cells through which some people look.
+    pub(crate) fn cells_of(&self, people: impl Iterator<Item = HeadsetId>) -> BTreeSet<usize> {
+        people.filter_map(|who| self.place(who)?.looks_from()).collect()
+    }
+
+    /// Keeps a vantage for what is needed, and for nothing else. `taken` names ids that are in use elsewhere.
+    pub(crate) fn refresh_vantages(&mut self, needs: &Needs, ids: &mut VantageIds, taken: impl Fn(VantageId) -> bool) {
+        self.vantages.retain(|cell, _| needs.cells.contains(cell));
+        self.own.retain(|who, _| needs.own.contains(who));
+        self.flat = self.flat.filter(|_| needs.flat);
+        for cell in &needs.cells {
+            if !self.vantages.contains_key(cell) {
+                let id = ids.next(|id| self.uses(id) || taken(id));
+                self.vantages.insert(*cell, id);
             }
+        }
+        for who in &needs.own {
+            if !self.own.contains_key(who) {
+                let id = ids.next(|id| self.uses(id) || taken(id));
+                self.own.insert(*who, id);
+            }
+        }
+        if needs.flat && self.flat.is_none() {
+            self.flat = Some(ids.next(|id| self.uses(id) || taken(id)));
         }
     }
 
     pub(crate) fn vantages(&self) -> impl Iterator<Item = (usize, VantageId)> {
         self.vantages.iter().map(|(cell, id)| (*cell, *id))
+    }
+
+    /// Views of their own.
+    pub(crate) fn own_vantages(&self) -> impl Iterator<Item = (HeadsetId, VantageId)> {
+        self.own.iter().map(|(who, id)| (*who, *id))
+    }
+
+    pub(crate) const fn flat_vantage(&self) -> Option<VantageId> {
+        self.flat
     }
 
     pub(crate) fn vantage_of(&self, cell: usize) -> Option<VantageId> {
@@ -184,18 +256,37 @@ impl Stand {
     /// What a headset is told about its place. Its cell has a vantage once [`Self::refresh_vantages`] ran.
     pub(crate) fn placement(&self, who: HeadsetId) -> Option<Placement> {
         let place = self.place(who)?;
+        let (vantage, kind) = match place.looks_from() {
+            Some(cell) => (self.vantages.get(&cell)?, PlacementKind::Seat),
+            None => (self.own.get(&who)?, PlacementKind::Roaming),
+        };
         Some(Placement {
             epoch: self.epoch,
             cell: u32::try_from(place.cell).unwrap_or(u32::MAX),
-            vantage: self.vantages.get(&place.cell)?.0.into(),
+            vantage: vantage.0.into(),
             seat: Some(place.seat.into()),
             yaw: place.yaw,
-            kind: 0,
+            kind: kind.into(),
         })
     }
 
-    fn uses(&self, id: VantageId) -> bool {
-        self.vantages.values().any(|v| *v == id)
+    /// What a spectator is told: its camera stands where a group arrives.
+    pub(crate) fn watching(&self, hall: &Hall) -> Option<Placement> {
+        let eye = hall.cells.first()?.point;
+        let floor = hall.ground.walk_to(eye).unwrap_or(eye - Vec3::Y * EYE_HEIGHT_M);
+        Some(Placement {
+            epoch: self.epoch,
+            cell: 0,
+            vantage: self.flat?.0.into(),
+            seat: Some(floor.into()),
+            yaw: yaw_towards(hall.look_at - eye),
+            kind: PlacementKind::Watching.into(),
+        })
+    }
+
+    pub(crate) fn uses(&self, id: VantageId) -> bool {
+        let all = self.vantages.values().chain(self.own.values()).chain(&self.flat);
+        all.into_iter().any(|v| *v == id)
     }
 
     fn free(&self, hall: &Hall, cell: usize, guide: bool) -> Option<Place> {
@@ -203,14 +294,14 @@ impl Stand {
         let taken: BTreeSet<Number> = self
             .places
             .values()
-            .filter(|p| p.cell == cell)
+            .filter(|p| p.looks_from() == Some(cell))
             .map(|p| p.number)
             .collect();
         // The seats of one cell keep apart by themselves; those of neighbouring cells may lie on the same ground.
         let clear = |seat: &Seat| {
             self.places
                 .values()
-                .filter(|p| p.cell != cell)
+                .filter(|p| p.looks_from() != Some(cell))
                 .all(|p| !people_overlap(p.seat, seat.position))
         };
         let make = |seat: &Seat, number| Place {
@@ -234,8 +325,20 @@ impl Stand {
     }
 }
 
+/// The best seat of a cell, which others have too.
+fn shared(hall: &Hall, cell: usize) -> Place {
+    let at = &hall.cells[cell];
+    let seat = at.seats.first().map_or(at.point, |s| s.position);
+    Place {
+        cell,
+        seat,
+        yaw: yaw_towards(hall.look_at - seat),
+        number: Number::Shared,
+    }
+}
+
 /// Heading counter-clockwise from −Z about +Y.
-fn yaw_towards(direction: Vec3) -> f32 {
+pub(crate) fn yaw_towards(direction: Vec3) -> f32 {
     if direction.x == 0.0 && direction.z == 0.0 {
         0.0
     } else {
@@ -295,14 +398,21 @@ mod tests {
         let mut ids = VantageIds::default();
         let mut stand = Stand::new(1, 0);
         let who = HeadsetId(1);
+        let refresh = |stand: &mut Stand, ids: &mut VantageIds| {
+            let needs = Needs {
+                cells: stand.cells_of([who].into_iter()),
+                ..Needs::default()
+            };
+            stand.refresh_vantages(&needs, ids, |_| false);
+        };
         stand.arrive(&hall, who, false);
-        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
+        refresh(&mut stand, &mut ids);
         let first = stand.placement(who).unwrap();
         assert!(stand.move_to(&hall, who, 1, false));
-        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
+        refresh(&mut stand, &mut ids);
         assert_eq!(stand.vantages().count(), 1);
         assert!(stand.move_to(&hall, who, 0, false));
-        stand.refresh_vantages([who].into_iter(), std::iter::empty(), &mut ids, None);
+        refresh(&mut stand, &mut ids);
         let again = stand.placement(who).unwrap();
         assert_eq!((first.cell, first.seat), (again.cell, again.seat));
         assert_ne!(first.vantage, again.vantage, "ids are fresh");

@@ -7,17 +7,20 @@ use std::time::Duration;
 use glam::Vec3;
 use subtle::ConstantTimeEq;
 use tongyou_protocol::control::{self, RefusedReason, server_message::Body};
-use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode, VERSION};
+use tongyou_protocol::{HeadsetId, ResumeTicket, ServerTime, SessionCode};
 use tongyou_scene::Tour;
 
 use crate::ahead::Ahead;
 use crate::bucket::Bucket;
+use crate::budget::Budget;
 use crate::change::Change;
 use crate::lease::{Grant, Lease};
 use crate::outbox::Outbox;
 use crate::pose::Track;
 use crate::relay::Relay;
-use crate::seating::{Hall, Stand, VantageIds};
+use crate::roam::Roam;
+use crate::seating::{Hall, Needs, Stand, VantageIds};
+use crate::watch::{Look, Spectator};
 use crate::{Config, Counters, Level, LinkId, SessionKey, name, wire};
 
 /// Rosters of a storm of joins are gathered for so long.
@@ -35,6 +38,7 @@ pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) out: &'a mut Outbox,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) budget: &'a mut Budget,
 }
 
 pub(crate) struct Session {
@@ -46,6 +50,10 @@ pub(crate) struct Session {
     pub(crate) people: BTreeMap<HeadsetId, Person>,
     /// Their connection broke; they may come back with their ticket.
     away: BTreeMap<HeadsetId, Away>,
+    /// They watch, and are not here.
+    pub(crate) spectators: BTreeMap<LinkId, Spectator>,
+    /// The guide looks at another stop.
+    pub(crate) look: Option<Look>,
     pub(crate) grants: VecDeque<Grant>,
     pub(crate) lease: Lease,
     /// The stop that is shown.
@@ -64,7 +72,7 @@ pub(crate) struct Session {
     pub(crate) relay: Relay,
     /// Somebody ended the session, for this reason.
     pub(crate) over: Option<&'static str>,
-    wire_tour: control::Tour,
+    pub(crate) wire_tour: control::Tour,
     last_headset: u16,
     roster_changed: bool,
     roster_sent: Option<ServerTime>,
@@ -84,6 +92,8 @@ pub(crate) struct Person {
     pub(crate) moves: Bucket,
     /// What the headset is sent beside its own cell.
     pub(crate) ahead: Option<Ahead>,
+    /// Stands off the cells, or would like to.
+    pub(crate) roam: Option<Roam>,
     /// Where the person stood before the last move.
     pub(crate) former: Option<Former>,
     /// Round trip of the link, as far as it is known.
@@ -141,6 +151,7 @@ impl Session {
         key: SessionKey,
         code: SessionCode,
         tour: Arc<Tour>,
+        models: &wire::LocalModels,
         capacity: u16,
     ) -> Self {
         let halls: Vec<Hall> = tour.stops.iter().map(|s| Hall::new(s, capacity)).collect();
@@ -159,7 +170,7 @@ impl Session {
         Self {
             key,
             code,
-            wire_tour: wire::tour(&tour),
+            wire_tour: wire::tour(&tour, models),
             origins: tour.stops.iter().map(wire::pose_origin).collect(),
             halls,
             tour,
@@ -167,6 +178,8 @@ impl Session {
             tour_zero: ctx.now,
             people: BTreeMap::new(),
             away: BTreeMap::new(),
+            spectators: BTreeMap::new(),
+            look: None,
             grants: VecDeque::new(),
             lease: Lease::default(),
             stand: Stand::new(1, 0),
@@ -232,6 +245,7 @@ impl Session {
                 track: Track::new(),
                 moves: Bucket::new(2.0, 4.0),
                 ahead: None,
+                roam: None,
                 former: None,
                 rtt: None,
                 skew_us: None,
@@ -247,6 +261,8 @@ impl Session {
         person.former = None;
         person.ahead = None;
         person.rtt = hello.rtt;
+        person.roam = person.roam.filter(|_| seated);
+        self.look = self.look.filter(|look| look.who != headset);
         self.people.insert(headset, person);
         if self.lease.holder == Some(headset) {
             self.lease.away_until = None;
@@ -257,8 +273,12 @@ impl Session {
             change.ready.remove(&headset);
         }
         self.seat(headset, seated);
+        let as_before = self.roam_again(ctx, headset);
         self.refresh_vantages();
         self.welcome(ctx, headset);
+        if !as_before {
+            self.tell_no_room(ctx, headset);
+        }
         self.roster_changed = true;
         self.empty_since = None;
         let verb = if former.is_some() { "came back" } else { "joined" };
@@ -276,6 +296,7 @@ impl Session {
             return;
         };
         self.relay.leave(person.slot);
+        ctx.budget.release(ctx.now, (self.key, headset));
         person.track.reconnect();
         person.ahead = None;
         if for_good {
@@ -342,6 +363,7 @@ impl Session {
             self.refresh_vantages();
         }
         self.expire_ahead(ctx.now);
+        self.expire_look(ctx.now);
         if self.lease.away_until.is_some_and(|until| until <= ctx.now) {
             self.release_lease(ctx);
         }
@@ -379,26 +401,50 @@ impl Session {
         }
     }
 
+    /// The group goes to another stop, where everybody has a seat.
+    pub(crate) fn end_roaming(&mut self, ctx: &mut Context<'_>) {
+        let people = self.people.iter_mut().map(|(id, p)| (*id, p));
+        for (id, person) in people.chain(self.away.iter_mut().map(|(id, a)| (*id, &mut a.person))) {
+            person.roam = None;
+            ctx.budget.release(ctx.now, (self.key, id));
+        }
+    }
+
     pub(crate) fn note_roster_change(&mut self) {
         self.roster_changed = true;
     }
 
+    /// Of everyone who is here or watches.
     pub(crate) fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.people.values().map(|p| p.link)
+        let people = self.people.values().map(|p| p.link);
+        people.chain(self.spectators.keys().copied())
     }
 
-    /// Keeps a vantage for each cell in which somebody stands who is here or has just gone, or looks ahead to.
+    /// Keeps a vantage for each cell in which somebody stands who is here or has just gone, or looks ahead to, for those
+    /// who stand off the cells, and for the spectators.
     pub(crate) fn refresh_vantages(&mut self) {
         let next = self.change.as_ref().map(|c| &c.stand);
         let away = || self.away.iter().filter(|(_, a)| a.looked_at).map(|(id, _)| *id);
         let here = || self.people.keys().copied().chain(away());
         let ahead = self.people.values().filter_map(|p| p.ahead).map(|a| a.cell);
-        self.stand.refresh_vantages(here(), ahead, &mut self.vantage_ids, next);
+        let flat = !self.spectators.is_empty();
+        let mut cells = self.stand.cells_of(here());
+        cells.extend(ahead);
+        let off = |who: &HeadsetId| self.stand.place(*who).is_some_and(|p| p.looks_from().is_none());
+        let own = self.people.keys().copied().filter(off).collect();
+        let needs = Needs { cells, own, flat };
+        let look = self.look_vantage();
+        let taken = |id| look == Some(id) || next.is_some_and(|n| n.uses(id));
+        self.stand.refresh_vantages(&needs, &mut self.vantage_ids, taken);
+        let now = &self.stand;
         if let Some(change) = &mut self.change {
-            let others = Some(&self.stand);
-            change
-                .stand
-                .refresh_vantages(here(), std::iter::empty(), &mut self.vantage_ids, others);
+            let needs = Needs {
+                cells: change.stand.cells_of(here()),
+                flat,
+                ..Needs::default()
+            };
+            let taken = |id| look == Some(id) || now.uses(id);
+            change.stand.refresh_vantages(&needs, &mut self.vantage_ids, taken);
         }
     }
 
@@ -447,29 +493,19 @@ impl Session {
             return;
         };
         let welcome = control::Welcome {
-            protocol_version: VERSION,
+            kind: control::ClientKind::Headset.into(),
             headset: headset.0.into(),
             resume_ticket: person.ticket.0.to_vec(),
-            code: self.code.to_string(),
-            tour: Some(self.wire_tour.clone()),
-            tour_zero_us: self.tour_zero.0,
-            current: Some(control::Commit {
-                epoch: self.stand.epoch,
-                stop: index(self.stand.stop),
-                at_us: self.stand_since.0,
-            }),
             placement: self.stand.placement(headset),
-            roster: Some(self.roster()),
-            capacity: self.capacity.into(),
-            kind: 0,
+            ..self.welcome_all()
         };
         ctx.out.send(person.link, Body::Welcome(welcome));
         if let Some(change) = &self.change {
-            change.tell(ctx, headset, person.link);
+            change.tell(ctx, change.stand.placement(headset), person.link);
         }
     }
 
-    fn roster(&self) -> control::Roster {
+    pub(crate) fn roster(&self) -> control::Roster {
         let person = |(id, p): (&HeadsetId, &Person)| control::Person {
             headset: id.0.into(),
             name: p.name.clone(),
@@ -483,12 +519,12 @@ impl Session {
             simulated: p.simulated,
             cell: self.stand.place(*id).map_or(0, |place| index(place.cell)),
             skew_us: p.skew_us,
-            roaming: false,
+            roaming: self.stand.place(*id).is_some_and(|p| p.looks_from().is_none()),
         };
         control::Roster {
             people: self.people.iter().map(person).collect(),
             lease: self.lease.epoch,
-            spectators: 0,
+            spectators: index(self.spectators.len()),
         }
     }
 }

@@ -1,15 +1,20 @@
 //! The tour as a headset is told it.
 
+use std::collections::BTreeMap;
+
 use glam::Vec3;
 use tongyou_protocol::control;
 use tongyou_scene::{EYE_HEIGHT_M, Stop, Text, Tour};
 
-pub(crate) fn tour(tour: &Tour) -> control::Tour {
+/// Models by the stop's id.
+pub(crate) type LocalModels = BTreeMap<String, Vec<control::LocalModel>>;
+
+pub(crate) fn tour(tour: &Tour, models: &LocalModels) -> control::Tour {
     control::Tour {
         id: tour.id.clone(),
         title: Some(text(&tour.title)),
         notice: tour.notice.as_ref().map(text),
-        stops: tour.stops.iter().map(stop).collect(),
+        stops: tour.stops.iter().map(|s| stop(s, models)).collect(),
         clock_start_s: tour.clock_start.seconds.into(),
     }
 }
@@ -22,7 +27,7 @@ pub(crate) fn pose_origin(stop: &Stop) -> Vec3 {
     (low + high) / 2.0 - Vec3::Y * EYE_HEIGHT_M
 }
 
-fn stop(stop: &Stop) -> control::Stop {
+fn stop(stop: &Stop, models: &LocalModels) -> control::Stop {
     let cell = |cell: &tongyou_scene::Cell| {
         let [x, y, z] = cell.eye;
         control::Cell {
@@ -37,7 +42,7 @@ fn stop(stop: &Stop) -> control::Stop {
         cells: stop.cells.iter().map(cell).collect(),
         look_at: Some(stop.look_at().into()),
         pose_origin: Some(pose_origin(stop).into()),
-        local_models: Vec::new(),
+        local_models: models.get(&stop.id).cloned().unwrap_or_default(),
     }
 }
 

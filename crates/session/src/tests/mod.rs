@@ -6,6 +6,8 @@ mod leading;
 mod poses;
 mod random;
 mod returning;
+mod roaming;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
