@@ -3,6 +3,7 @@
 //! A [`Studio`] renders a [`Place`] as the server does, codes and decodes it, and looks at it through the client's
 //! warp from seeded poses. [`Report::verdict`] is what must hold.
 
+mod better;
 mod filling;
 mod gallery;
 mod layers;

@@ -76,3 +76,20 @@ fn what_else_to_send() {
         assert!(figures["hidden_share"].as_f64().unwrap() > 0.0);
     }
 }
+
+/// What the other layers make better, at the post and on the square. Half a metre away what lies behind must help, and
+/// right at the rendered point sharp faces.
+#[test]
+#[ignore = "minutes: cargo test -p tongyou-tests --test suite -- --ignored --nocapture other_layers"]
+fn other_layers_make_pictures_truer() {
+    let mut studio = Studio::new().with_square();
+    let mut headset = Headset::new();
+    for place in studio.places() {
+        let figures = studio.compare_layers(&place, 2, &mut headset);
+        println!("{figures}");
+        let flip = |bin: usize, way: &str| figures["flip"][bin][way].as_f64().unwrap();
+        assert!(flip(3, "with_behind") <= flip(3, "base") + 5e-4, "{}", place.name);
+        assert!(flip(0, "with_faces") < flip(0, "base"), "{}", place.name);
+        assert!(flip(3, "stereo") < flip(3, "base"), "{}", place.name);
+    }
+}

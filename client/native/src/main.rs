@@ -7,14 +7,19 @@ use clap::Parser;
 use glam::{Quat, Vec3};
 use tongyou_client::core::{self, Event, Headset, LocalJoint, LocalPose};
 use tongyou_client::net::{self, Decode, Machine, Moment, Options, Picture, Wearer};
+use tongyou_client::ticket::{self, Ticket};
 use tongyou_client::{poses, window};
+use tongyou_protocol::control::ClientKind;
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
 #[command(
     about = "Joins a session and shows it in a window",
     after_help = "In the window: drag or arrows turn the view, W A S D lean, 1 to 9 or a click on a ring walk to a cell, \
-                  N and P are the guide's next and previous stop, R recentres, Esc leaves."
+                  a right click on the floor walks there, F or the middle button points, N and P are the guide's next \
+                  and previous stop, R recentres, Esc leaves. Gamepad: right stick turns (snap turns with the digital \
+                  pad), left stick leans, A walks to where the middle of the picture is, right trigger points, B \
+                  recentres, the shoulders are the guide's previous and next stop."
 )]
 struct Args {
     /// The server, HOST:PORT.
@@ -27,8 +32,17 @@ struct Args {
     #[arg(long)]
     code: String,
     /// The wearer's name.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "watch", default_value = "")]
     name: String,
+    /// Watches only, as a projector does: one camera, no seat, no name.
+    #[arg(long, conflicts_with_all = ["headless", "guide_grant"])]
+    watch: bool,
+    /// Begins anew although the same visit was broken off, and keeps nothing for the next time.
+    #[arg(long)]
+    no_resume: bool,
+    /// Where the ticket of a visit is kept; the user's state folder otherwise.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// A grant from the guide's console: its holder may take the lead.
     #[arg(long, default_value = "")]
     guide_grant: String,
@@ -65,11 +79,13 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let options = runtime.block_on(options(&args))?;
+    let mut options = runtime.block_on(options(&args))?;
+    let ticket = ticket(&args);
+    options.headset.resume_ticket = ticket.as_ref().and_then(Ticket::kept);
     match (&args.poses, &args.out) {
         (Some(list), Some(folder)) => runtime.block_on(capture(options, list, folder)),
-        _ if args.headless => runtime.block_on(stand(options)),
-        _ => open(&args, options, &runtime),
+        _ if args.headless => runtime.block_on(stand(options, ticket)),
+        _ => open(&args, options, ticket, &runtime),
     }
 }
 
@@ -88,6 +104,11 @@ async fn options(args: &Args) -> anyhow::Result<Options> {
         connect: net::quic(server, host.trim_matches(['[', ']']), trust),
         headset: core::Config {
             guide_grant: args.guide_grant.clone(),
+            kind: if args.watch {
+                ClientKind::Spectator
+            } else {
+                ClientKind::Headset
+            },
             ..core::Config::new(&args.code, &args.name)
         },
         clock: Machine::default(),
@@ -95,11 +116,32 @@ async fn options(args: &Args) -> anyhow::Result<Options> {
     })
 }
 
-fn open(args: &Args, options: Options, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+/// The ticket of this visit. Without it the visit goes on all the same.
+fn ticket(args: &Args) -> Option<Ticket> {
+    if args.no_resume || args.watch || args.poses.is_some() {
+        return None;
+    }
+    let folder = args.state_dir.clone().or_else(ticket::state_folder)?;
+    match Ticket::open(&folder, &args.server, &args.code, &args.name) {
+        Ok(ticket) => ticket,
+        Err(error) => {
+            tracing::warn!(%error, "without a ticket");
+            None
+        }
+    }
+}
+
+fn open(
+    args: &Args,
+    options: Options,
+    ticket: Option<Ticket>,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<()> {
     let options = window::Options {
         net: options,
         size: (args.width, args.height),
         frames: args.frames,
+        ticket,
     };
     let end = window::run(options, runtime.handle())?;
     tracing::info!(?end, "over");
@@ -115,7 +157,7 @@ async fn capture(options: Options, list: &Path, folder: &Path) -> anyhow::Result
     Ok(())
 }
 
-async fn stand(options: Options) -> anyhow::Result<()> {
+async fn stand(options: Options, ticket: Option<Ticket>) -> anyhow::Result<()> {
     let (cancel, cancelled) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -123,16 +165,19 @@ async fn stand(options: Options) -> anyhow::Result<()> {
         }
         std::future::pending::<()>().await;
     });
-    let mut person = Standing::default();
+    let mut person = Standing { pictures: 0, ticket };
     let end = net::run(options, &mut person, cancelled).await?;
+    if let Some(ticket) = &mut person.ticket {
+        ticket.keep(None);
+    }
     tracing::info!(?end, pictures = person.pictures, "over");
     Ok(())
 }
 
 /// Someone who stands still and tells what happens.
-#[derive(Default)]
 struct Standing {
     pictures: u64,
+    ticket: Option<Ticket>,
 }
 
 impl Wearer for Standing {
@@ -150,10 +195,14 @@ impl Wearer for Standing {
     }
 
     fn on_event(&mut self, _at: Moment, event: &Event, headset: &mut Headset) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.on_event(event, headset);
+        }
         match event {
-            Event::Welcome { headset: id, .. } => {
+            Event::Welcome { headset: id, resumed } => {
                 let tour = headset.tour().and_then(|t| t.title.as_ref()).map_or("", |t| &t.en);
-                tracing::info!(headset = id.0, tour, "in");
+                let cell = headset.seat().map(|p| p.cell);
+                tracing::info!(headset = id.0, resumed, cell, tour, "in");
             }
             Event::RosterChanged => tracing::info!(people = headset.roster().len(), "roster"),
             Event::StopApplied(applied) => tracing::info!(?applied, "stop"),

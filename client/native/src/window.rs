@@ -1,14 +1,17 @@
 //! The window: a tour on a screen, with mouse and keys. The network runs on threads of its own; every display frame is
 //! drawn here, whatever arrives.
 
+mod aim;
 mod app;
 mod canvas;
+mod gamepad;
 mod input;
 mod stage;
 mod things;
 mod view;
 mod wearer;
 
+use crate::ticket::Ticket;
 use crate::{net, present};
 use app::App;
 use std::sync::Arc;
@@ -17,7 +20,6 @@ use wearer::{FromNet, Shared};
 use winit::event_loop::EventLoop;
 
 /// How the window is opened.
-#[derive(Clone)]
 pub struct Options {
     /// Where and how the headset joins; pictures are decoded whatever it says.
     pub net: net::Options,
@@ -25,6 +27,8 @@ pub struct Options {
     pub size: (u32, u32),
     /// Closes by itself after so many frames that show the tour.
     pub frames: Option<u32>,
+    /// With which the wearer comes back after the program was killed.
+    pub ticket: Option<Ticket>,
 }
 
 /// Why the window closed.
@@ -57,7 +61,7 @@ pub enum Error {
 ///
 /// # Errors
 /// Where there is no display, nothing to draw with, or no way to the server.
-pub fn run(options: Options, runtime: &tokio::runtime::Handle) -> Result<End, Error> {
+pub fn run(mut options: Options, runtime: &tokio::runtime::Handle) -> Result<End, Error> {
     let no_window = |e: &dyn std::fmt::Display| Error::NoWindow(e.to_string());
     let event_loop = EventLoop::<FromNet>::with_user_event()
         .build()
@@ -70,14 +74,23 @@ pub fn run(options: Options, runtime: &tokio::runtime::Handle) -> Result<End, Er
         ..options.net.clone()
     };
     let clock = net.clock;
-    let mut wearer = wearer::AtWindow::new(Arc::clone(&shared), event_loop.create_proxy(), told);
+    let mut wearer = wearer::AtWindow::new(
+        Arc::clone(&shared),
+        event_loop.create_proxy(),
+        told,
+        options.ticket.take(),
+    );
     let proxy = event_loop.create_proxy();
     let visit = runtime.spawn(async move {
         let end = net::run(net, &mut wearer, cancelled).await;
+        wearer.left(&end);
         // A window that is gone needs no news.
         let _ = proxy.send_event(FromNet::Over(end));
     });
-    let mut app = App::new(&options, clock, shared, tell);
+    let pad = gamepad::Shared::default();
+    let waker = event_loop.create_proxy();
+    pad.watch(move || waker.send_event(FromNet::Woken).is_ok());
+    let mut app = App::new(&options, clock, shared, tell, pad);
     let looped = event_loop.run_app(&mut app).map_err(|e| no_window(&e));
     // Good-bye is said before the process ends.
     cancel.send_replace(true);

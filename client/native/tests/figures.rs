@@ -24,6 +24,7 @@ fn figure(at: Vec3) -> Figure {
         head: (POINT + at, Quat::IDENTITY),
         left: None,
         right: Some((POINT + at + Vec3::new(0.25, -0.4, -0.2), Quat::IDENTITY)),
+        pointer: None,
     }
 }
 
@@ -48,7 +49,18 @@ fn people_are_seen_before_the_layer_and_hidden_behind_it() {
     let (tag, nv12, depth) = layer();
     offscreen.show(tag, FACE_SIZE, &nv12, &depth).unwrap();
     let mut seen = |name: &str, figures: &[Figure], rings: &[Ring]| {
-        let image = offscreen.look_with(eye(), 400, 400, Things { figures, rings }).unwrap();
+        let image = offscreen
+            .look_with(
+                eye(),
+                400,
+                400,
+                Things {
+                    figures,
+                    rings,
+                    pointer: None,
+                },
+            )
+            .unwrap();
         save(&format!("figures-{name}"), &image);
         assert_eq!(image.holes(), 0);
         coloured(&image)
@@ -94,7 +106,7 @@ fn what_sinks_into_the_wall_fades_instead_of_ending() {
                 800,
                 Things {
                     figures: &figures,
-                    rings: &[],
+                    ..Things::default()
                 },
             )
             .unwrap();

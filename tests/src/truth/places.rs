@@ -1,7 +1,10 @@
 //! Where layers are rendered: a room made for it, and cells of the square.
 
+use std::sync::Arc;
+
 use glam::{Quat, Vec2, Vec3, Vec4};
 use tongyou_protocol::TourTime;
+use tongyou_render::behind::TileMask;
 use tongyou_render::{Config, Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan};
 use tongyou_scene::{
     Alpha, Image, Lighting, Limits, Material, Mesh, Node, Preset, Primitive, Scene, StopLighting, Tour, load_glb,
@@ -128,6 +131,25 @@ impl Studio {
     /// One frame, drawn as the server would draw it.
     pub(super) fn render(&mut self, place: &Place, point: Vec3, kind: VantageKind, time: TourTime) -> Frame {
         self.render_from(place, point, kind, time, None)
+    }
+
+    /// What lies behind what is near, as the server asks for it.
+    pub(super) fn render_only(&mut self, place: &Place, mask: &Arc<TileMask>) -> Frame {
+        let request = VantageRequest {
+            key: VantageKey(3),
+            time: place.time,
+            scene: place.scene,
+            lighting: place.lighting.clone(),
+            point: place.point,
+            near: NEAR_M,
+            kind: VantageKind::Panorama,
+            force: true,
+            only: Some(Arc::clone(mask)),
+        };
+        let (planned, memory) = plan(self.executor.scenes(), &self.memory, &[request]);
+        assert_eq!(planned.refused, Vec::new());
+        self.memory = memory;
+        self.executor.execute(&planned).unwrap().remove(0)
     }
 
     /// The same without what is nearer than `near_m`.

@@ -18,6 +18,10 @@ const GUIDE: [u8; 3] = [0xe7, 0xb9, 0x4c];
 const RING_CALM: [u8; 3] = [0xff, 0xd5, 0x6a];
 const RING_HOT: [u8; 3] = [0xff, 0x6a, 0x4d];
 
+/// Radius of the dot at which somebody points, and of the beam, per metre from the eye.
+const DOT: f32 = 0.008;
+const BEAM: f32 = 0.0015;
+
 /// Where something is held: stop-local metres, and how it is turned.
 pub type Joint = (Vec3, Quat);
 
@@ -34,6 +38,8 @@ pub struct Figure {
     pub left: Option<Joint>,
     /// The right hand, where tracked.
     pub right: Option<Joint>,
+    /// Where they point, stop-local metres.
+    pub pointer: Option<Vec3>,
 }
 
 /// A place to walk to.
@@ -52,6 +58,8 @@ pub struct Things<'a> {
     pub figures: &'a [Figure],
     /// Where one can walk to.
     pub rings: &'a [Ring],
+    /// Where the wearer points, stop-local metres, and the wearer's id.
+    pub pointer: Option<(u16, Vec3)>,
 }
 
 /// Instances of one model, by kind.
@@ -61,12 +69,22 @@ enum Kind {
     Body,
     Hand,
     Flag,
+    Dot,
+    Beam,
     Ring,
 }
 
 impl Kind {
     /// People before what is seen through.
-    const ALL: [Self; 5] = [Self::Head, Self::Body, Self::Hand, Self::Flag, Self::Ring];
+    const ALL: [Self; 7] = [
+        Self::Head,
+        Self::Body,
+        Self::Hand,
+        Self::Flag,
+        Self::Dot,
+        Self::Beam,
+        Self::Ring,
+    ];
 }
 
 /// Pipelines and models.
@@ -78,7 +96,7 @@ pub(super) struct Painter {
     light_group: wgpu::BindGroup,
     vertices: wgpu::Buffer,
     /// First vertex and how many, as in [`Kind::ALL`].
-    models: [(u32, u32); 5],
+    models: [(u32, u32); 7],
     instances: wgpu::Buffer,
 }
 
@@ -134,6 +152,14 @@ impl Painter {
                 parts.extend(figure.parts());
             }
         }
+        for (headset, is_guide, from, to) in things.pointers() {
+            parts.extend(pointer_parts(
+                color_of_person(headset, is_guide),
+                from,
+                to,
+                eye.position,
+            ));
+        }
         parts.extend(things.rings.iter().map(Ring::part));
         parts.sort_by_key(|(kind, _)| *kind);
         let mut runs: Vec<(Kind, std::ops::Range<u32>)> = Vec::new();
@@ -161,7 +187,8 @@ impl Painter {
         pass.set_vertex_buffer(0, self.vertices.slice(..));
         pass.set_vertex_buffer(1, self.instances.slice(..));
         for (kind, run) in &batch.runs {
-            pass.set_pipeline(if *kind == Kind::Ring { &self.clear } else { &self.solid });
+            let is_clear = matches!(kind, Kind::Ring | Kind::Beam);
+            pass.set_pipeline(if is_clear { &self.clear } else { &self.solid });
             let (first, count) = self.models[*kind as usize];
             pass.draw(first..first + count, run.clone());
         }
@@ -170,11 +197,7 @@ impl Painter {
 
 impl Figure {
     fn parts(&self) -> Vec<(Kind, Instance)> {
-        let color = if self.is_guide {
-            linear(GUIDE)
-        } else {
-            color_of(self.headset)
-        };
+        let color = color_of_person(self.headset, self.is_guide);
         let part = |kind, (position, rotation): Joint| {
             let instance = Instance {
                 world_from_part: Mat4::from_rotation_translation(rotation, position),
@@ -197,6 +220,43 @@ impl Figure {
         }
         parts
     }
+}
+
+impl Things<'_> {
+    /// Who points: id, whether it is the guide, from where if that is seen, and where to.
+    fn pointers(&self) -> impl Iterator<Item = (u16, bool, Option<Vec3>, Vec3)> {
+        let others = self.figures.iter().filter_map(|f| {
+            let hand = f.right.or(f.left).map_or(f.head.0 - Vec3::Y * 0.25, |h| h.0);
+            Some((f.headset, f.is_guide, Some(hand), f.pointer?))
+        });
+        others.chain(self.pointer.map(|(id, to)| (id, false, None, to)))
+    }
+}
+
+/// A dot, which looks the same from afar, and a beam to it.
+fn pointer_parts(color: Vec3, from: Option<Vec3>, to: Vec3, eye: Vec3) -> Vec<(Kind, Instance)> {
+    let instance = |world_from_part: Mat4, opacity: f32| Instance {
+        world_from_part,
+        color: color.extend(opacity),
+        look: Vec4::ZERO,
+    };
+    let size = (to.distance(eye) * DOT).clamp(0.02, 0.6);
+    let dot = Mat4::from_scale_rotation_translation(Vec3::splat(size), Quat::IDENTITY, to);
+    let mut parts = vec![(Kind::Dot, instance(dot, 1.0))];
+    if let Some(from) = from.filter(|from| from.distance(to) > 0.1) {
+        let thick = (to.distance(eye).min(from.distance(eye)) * BEAM).clamp(0.004, 0.05);
+        let turn = Quat::from_rotation_arc(Vec3::NEG_Z, (to - from).normalize());
+        let scale = Vec3::new(thick, thick, from.distance(to));
+        parts.push((
+            Kind::Beam,
+            instance(Mat4::from_scale_rotation_translation(scale, turn, from), 0.7),
+        ));
+    }
+    parts
+}
+
+fn color_of_person(headset: u16, is_guide: bool) -> Vec3 {
+    if is_guide { linear(GUIDE) } else { color_of(headset) }
 }
 
 impl Ring {
@@ -267,6 +327,8 @@ fn model_of(kind: Kind) -> Model {
         Kind::Body => Model::body(),
         Kind::Hand => Model::hand(),
         Kind::Flag => Model::flag(),
+        Kind::Dot => Model::dot(),
+        Kind::Beam => Model::beam(),
         Kind::Ring => Model::ring(),
     }
 }
@@ -351,6 +413,21 @@ mod tests {
     }
 
     #[test]
+    fn a_beam_goes_from_the_hand_to_the_dot() {
+        let (hand, at) = (Vec3::new(1.0, 1.2, -2.0), Vec3::new(-3.0, 4.0, -20.0));
+        let parts = pointer_parts(Vec3::ONE, Some(hand), at, Vec3::Y);
+        let [(Kind::Dot, dot), (Kind::Beam, beam)] = parts[..] else {
+            panic!("{parts:?}")
+        };
+        assert_eq!(dot.world_from_part.w_axis.truncate(), at);
+        let end = beam.world_from_part.transform_point3(Vec3::NEG_Z);
+        assert!(
+            end.distance(at) < 1e-4 && beam.world_from_part.w_axis.truncate() == hand,
+            "{end}"
+        );
+    }
+
+    #[test]
     fn a_guide_has_a_flag_and_hands_are_drawn_where_they_are() {
         let hand = (Vec3::new(0.2, 1.2, -0.3), Quat::IDENTITY);
         let figure = Figure {
@@ -359,6 +436,7 @@ mod tests {
             head: (Vec3::Y * 1.6, Quat::from_rotation_x(0.3)),
             left: None,
             right: Some(hand),
+            pointer: None,
         };
         let parts = figure.parts();
         let kinds: Vec<Kind> = parts.iter().map(|(kind, _)| *kind).collect();

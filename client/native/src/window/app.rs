@@ -1,6 +1,7 @@
 //! The event loop's side of the window.
 
 use super::canvas::Canvas;
+use super::gamepad;
 use super::input::{Input, Wish};
 use super::stage::{Change, Frame, Stage};
 use super::things::{self, People};
@@ -8,10 +9,13 @@ use super::view::View;
 use super::wearer::{FromNet, Known, Shared};
 use super::{End, Error, Options};
 use crate::net::{self, Machine, Presented};
-use crate::present::{Eye, Things};
+use crate::present::{Eye, Layer, Things};
+use glam::Vec3;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tongyou_protocol::control::PlacementKind;
+use tongyou_protocol::frame::Shape;
 use winit::application::ApplicationHandler;
 use winit::dpi::LogicalSize;
 use winit::event::{ElementState, MouseButton, WindowEvent};
@@ -27,6 +31,8 @@ const FRAME: Duration = Duration::from_millis(8);
 const FRAME_SOFTWARE: Duration = Duration::from_millis(33);
 /// Brightness of what is not where everyone is.
 const WAITING: f32 = 0.12;
+/// The server lets a picture come ahead for eight seconds from the last hint.
+const HINT_EVERY: Duration = Duration::from_secs(4);
 /// A pause in drawing is not a movement.
 const LONGEST_STEP_S: f32 = 0.1;
 
@@ -41,6 +47,11 @@ pub(super) struct App {
     stage: Stage,
     view: View,
     input: Input,
+    pad: gamepad::Shared,
+    /// The pad was used last: the middle of the picture aims, not the mouse.
+    aims_ahead: bool,
+    /// The ring that was hinted at to the server, and when.
+    hinted: Option<(u32, Instant)>,
     people: People,
     /// 0 black, 1 as rendered.
     brightness: f32,
@@ -61,6 +72,7 @@ impl App {
         clock: Machine,
         shared: Arc<Shared>,
         tell: watch::Sender<Option<Presented>>,
+        pad: gamepad::Shared,
     ) -> Self {
         Self {
             size: options.size,
@@ -73,6 +85,9 @@ impl App {
             stage: Stage::new(),
             view: View::default(),
             input: Input::default(),
+            pad,
+            aims_ahead: false,
+            hinted: None,
             people: People::default(),
             brightness: 1.0,
             eye: None,
@@ -121,6 +136,11 @@ impl App {
                 let yaw = self.shared.known().placement.map_or(0.0, |p| p.yaw);
                 self.view = View { yaw, ..View::default() };
             }
+            Wish::Go => {
+                if let Some(wish) = self.walk_to(self.aim()) {
+                    self.shared.wanted().wishes.push(wish);
+                }
+            }
             other => self.shared.wanted().wishes.push(other),
         }
         self.is_dirty = true;
@@ -130,26 +150,51 @@ impl App {
         let now = Instant::now();
         let seconds = (now - self.last_frame).as_secs_f32().min(LONGEST_STEP_S);
         self.last_frame = now;
-        let moves = self.input.advance(&mut self.view, seconds);
+        let mut moves = self.input.advance(&mut self.view, seconds);
+        let (pad_points, wishes) = {
+            let mut pad = self.pad.lock();
+            moves |= pad.advance(&mut self.view, seconds);
+            self.aims_ahead |= pad.take_used();
+            (pad.points(), pad.take_wishes())
+        };
+        for wish in wishes {
+            self.wish(event_loop, wish);
+        }
+        let points = pad_points || self.input.points();
+        let pointer = self.eye.filter(|_| points).and_then(|eye| {
+            let (x, y) = self.aim();
+            self.stage.hit(eye.position, eye.ray(x, y))
+        });
         let known = self.shared.known().clone();
         self.follow(&known, now);
-        self.shared.wanted().view = self.view;
+        {
+            let mut wanted = self.shared.wanted();
+            wanted.view = self.view;
+            wanted.pointer = pointer;
+        }
+        if self.aims_ahead {
+            self.hot = self.ring_at((0.0, 0.0));
+        }
+        self.hint(now);
+        let comes = self.stage.advance(seconds);
         let Some(canvas) = &mut self.canvas else { return Ok(()) };
         let Some(size) = canvas.size() else { return Ok(()) };
         let shown = self.stage.shown();
-        let (fov_y, aspect) = angle_of_view(size);
-        let eye = Eye {
-            position: shown.map_or(self.view.offset, |(_, _, point)| point + self.view.offset),
-            rotation: self.view.rotation(),
-            fov_y,
-            aspect,
-        };
+        let eye = self.stage.layer().map_or_else(
+            || Eye {
+                position: self.view.offset,
+                rotation: self.view.rotation(),
+                fov_y: angle_of_view(size).0,
+                aspect: angle_of_view(size).1,
+            },
+            |layer| eye_of(layer, &self.view, &known, size),
+        );
         // Who has no picture yet of the stop where everyone is sees the old one darkly, and nobody in it.
         let waits = shown.is_some_and(|(stream, ..)| known.shown.is_some_and(|s| s.epoch != stream.epoch));
         let goal = if waits { WAITING } else { 1.0 };
         self.brightness += (goal - self.brightness) * (12.0 * seconds).min(1.0);
         self.people.update(&known, now);
-        let (figures, rings) = if waits {
+        let (figures, rings) = if waits || known.watches {
             (Vec::new(), Vec::new())
         } else {
             let rings = things::drawn(&things::rings(&known), self.hot);
@@ -161,6 +206,7 @@ impl App {
             things: Things {
                 figures: &figures,
                 rings: &rings,
+                pointer: pointer.map(|at| (known.me.map_or(0, |id| id.0), at)),
             },
         };
         let stage = &mut self.stage;
@@ -172,7 +218,7 @@ impl App {
         }
         self.eye = Some(eye);
         let settles = (goal - self.brightness).abs() > 0.01;
-        self.is_dirty = moves || settles || self.stage.is_fading() || !figures.is_empty();
+        self.is_dirty = moves || settles || comes || points || self.stage.is_fading() || !figures.is_empty();
         if let Some((stream, set, _)) = shown {
             let machine_us = self.clock.now().machine_us;
             self.tell.send_if_modified(|told| {
@@ -207,18 +253,94 @@ impl App {
         }
     }
 
-    /// The ring at a place of the window, pixels.
-    fn ring_at(&self, (x, y): (f32, f32)) -> Option<u32> {
+    /// Where the wearer aims in the picture, −1..=1: with the mouse, or with the middle.
+    fn aim(&self) -> (f32, f32) {
+        let mouse = self.input.mouse().filter(|_| !self.aims_ahead);
+        mouse.and_then(|at| self.in_picture(at)).unwrap_or((0.0, 0.0))
+    }
+
+    /// A place of the window, pixels, as one of the picture, −1..=1, x to the right, y up.
+    fn in_picture(&self, (x, y): (f32, f32)) -> Option<(f32, f32)> {
         let (width, height) = self.canvas.as_ref()?.size()?;
         #[expect(clippy::cast_precision_loss, reason = "pixels of a window")]
-        let (x, y) = (x / width as f32 * 2.0 - 1.0, 1.0 - y / height as f32 * 2.0);
+        let place = (x / width as f32 * 2.0 - 1.0, 1.0 - y / height as f32 * 2.0);
+        Some(place)
+    }
+
+    /// The ring at a place of the picture.
+    fn ring_at(&self, (x, y): (f32, f32)) -> Option<u32> {
         let eye = self.eye?;
-        things::pick(&things::rings(&self.shared.known()), eye.position, eye.ray(x, y))
+        let known = self.shared.known();
+        if known.watches {
+            return None;
+        }
+        things::pick(&things::rings(&known), eye.position, eye.ray(x, y))
+    }
+
+    /// The ring there, or the floor.
+    fn walk_to(&self, (x, y): (f32, f32)) -> Option<Wish> {
+        if let Some(cell) = self.ring_at((x, y)) {
+            return Some(Wish::Cell(cell));
+        }
+        let eye = self.eye?;
+        let floor_y = self
+            .shared
+            .known()
+            .placement
+            .filter(|p| p.kind() != PlacementKind::Watching)?
+            .seat?
+            .y;
+        let at = things::floor(floor_y, eye.position, eye.ray(x, y))?;
+        // A wall that stands before it is nothing to walk through.
+        let hit = self.stage.hit(eye.position, eye.ray(x, y));
+        let is_hidden = hit.is_some_and(|hit| hit.distance(eye.position) < 0.9 * at.distance(eye.position));
+        (!is_hidden).then_some(Wish::Floor {
+            x: at.x,
+            z: at.z,
+            heading: self.view.yaw,
+        })
+    }
+
+    /// Lets the server know where the wearer may soon go, again and again while that is so.
+    fn hint(&mut self, now: Instant) {
+        let Some(cell) = self.hot else {
+            self.hinted = None;
+            return;
+        };
+        let known = self
+            .hinted
+            .is_some_and(|(hinted, at)| hinted == cell && now < at + HINT_EVERY);
+        if !known {
+            self.hinted = Some((cell, now));
+            self.shared.wanted().wishes.push(Wish::LookAhead(cell));
+        }
     }
 
     fn retitle(&self) {
         if let Some(window) = &self.window {
             window.set_title(&title(&self.shared.known()));
+        }
+    }
+
+    fn click(&mut self, event_loop: &ActiveEventLoop, button: MouseButton, down: bool) {
+        match button {
+            MouseButton::Left => {
+                let at = self.input.button(down).and_then(|at| self.in_picture(at));
+                if let Some(cell) = at.and_then(|at| self.ring_at(at)) {
+                    self.wish(event_loop, Wish::Cell(cell));
+                }
+            }
+            MouseButton::Right if down => {
+                let at = self.input.mouse().and_then(|at| self.in_picture(at));
+                if let Some(wish) = at.and_then(|at| self.walk_to(at)) {
+                    self.wish(event_loop, wish);
+                }
+            }
+            MouseButton::Middle => {
+                self.input.middle(down);
+                self.is_dirty = true;
+            }
+            _ => {}
         }
     }
 
@@ -250,6 +372,7 @@ impl ApplicationHandler<FromNet> for App {
                 self.retitle();
                 self.is_dirty = true;
             }
+            FromNet::Woken => self.is_dirty = true,
             FromNet::Over(Ok(net::End::Ended(words))) => self.leave(event_loop, Ok(End::Ended(words))),
             FromNet::Over(Ok(net::End::Cancelled)) => {
                 let frames = self.frames;
@@ -287,20 +410,15 @@ impl ApplicationHandler<FromNet> for App {
             WindowEvent::CursorMoved { position, .. } => {
                 let before = self.view;
                 self.input.moved((position.x as f32, position.y as f32), &mut self.view);
-                let hot = self.ring_at((position.x as f32, position.y as f32));
+                self.aims_ahead = false;
+                let at = self.in_picture((position.x as f32, position.y as f32));
+                let hot = at.and_then(|at| self.ring_at(at));
                 self.is_dirty |= before != self.view || hot != self.hot;
                 self.hot = hot;
                 Ok(())
             }
-            WindowEvent::MouseInput {
-                state,
-                button: MouseButton::Left,
-                ..
-            } => {
-                let click = self.input.button(state == ElementState::Pressed);
-                if let Some(cell) = click.and_then(|at| self.ring_at(at)) {
-                    self.wish(event_loop, Wish::Cell(cell));
-                }
+            WindowEvent::MouseInput { state, button, .. } => {
+                self.click(event_loop, button, state == ElementState::Pressed);
                 Ok(())
             }
             WindowEvent::RedrawRequested => self.draw(event_loop),
@@ -322,6 +440,43 @@ impl ApplicationHandler<FromNet> for App {
             window.request_redraw();
         }
         event_loop.set_control_flow(ControlFlow::WaitUntil(next));
+    }
+}
+
+/// The eye that looks at a layer. A panorama is looked at from its own point, as the head moves about it; a view of the
+/// wearer's own from where the wearer stands; a flat camera through itself, wholly in the window.
+fn eye_of(layer: &Layer, view: &View, known: &Known, size: (u32, u32)) -> Eye {
+    let (fov_y, aspect) = angle_of_view(size);
+    let eye = Eye {
+        position: view.offset,
+        rotation: view.rotation(),
+        fov_y,
+        aspect,
+    };
+    let (Some(tag), Some(form)) = (layer.tag(), layer.form()) else {
+        return eye;
+    };
+    let at = |position: Vec3| Eye { position, ..eye };
+    match form.shape {
+        Shape::Panorama => at(tag.point + view.offset),
+        Shape::Stereo => {
+            let seat = known
+                .placement
+                .filter(|p| p.kind() == PlacementKind::Roaming)
+                .and_then(|p| p.seat);
+            let standing = seat.map(|s| Vec3::from(s) + Vec3::Y * known.eye_height_m + view.offset);
+            at(standing.unwrap_or(tag.point))
+        }
+        Shape::Flat => {
+            #[expect(clippy::cast_precision_loss, reason = "pixels of a picture")]
+            let picture = form.width as f32 / form.height as f32;
+            Eye {
+                position: tag.point,
+                rotation: tag.eyes.rotation,
+                fov_y: 2.0 * (tag.half_tangent * (picture / aspect).max(1.0)).atan(),
+                aspect,
+            }
+        }
     }
 }
 

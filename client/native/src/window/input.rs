@@ -11,10 +11,20 @@ const LEAN_PER_S: f32 = 0.6;
 const CLICK_PIXELS: f32 = 6.0;
 
 /// What the wearer wants that is not looking about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Wish {
     /// To stand at another cell.
     Cell(u32),
+    /// To stand on the floor there, stop-local metres, looking along a heading.
+    Floor {
+        x: f32,
+        z: f32,
+        heading: f32,
+    },
+    /// To have the picture of a cell here soon.
+    LookAhead(u32),
+    /// To go where the middle of the picture is.
+    Go,
     /// As the guide: the next stop, or the one before.
     Next,
     Previous,
@@ -31,6 +41,7 @@ pub(super) struct Input {
     mouse: Option<(f32, f32)>,
     /// The button is down, and how far the mouse has moved since.
     drag: Option<f32>,
+    middle: bool,
 }
 
 impl Input {
@@ -57,6 +68,22 @@ impl Input {
     pub(super) fn lost(&mut self) {
         self.held.clear();
         self.drag = None;
+        self.middle = false;
+    }
+
+    /// Whether the wearer holds the key with which one points.
+    pub(super) fn points(&self) -> bool {
+        self.middle || self.held.contains(&KeyCode::KeyF)
+    }
+
+    /// Where the mouse is, pixels.
+    pub(super) const fn mouse(&self) -> Option<(f32, f32)> {
+        self.mouse
+    }
+
+    /// The middle button goes down or up.
+    pub(super) const fn middle(&mut self, down: bool) {
+        self.middle = down;
     }
 
     /// The mouse moves; dragging turns the view.

@@ -1,5 +1,6 @@
 //! What is on show: the layer of the present vantage, the one before it while they cross-fade, those being prepared.
 
+use super::aim::Ground;
 use crate::present::{Eye, Gpu, Layer, Presenter, Scene, Set, Shown, Target, Things};
 use glam::{Quat, Vec3};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub(super) struct Stage {
     layers: BTreeMap<StreamId, Layer>,
     shown: Option<StreamId>,
     leaving: Option<Leaving>,
+    /// Depth of what is on show.
+    grounds: BTreeMap<StreamId, Ground>,
 }
 
 /// A layer that fades out.
@@ -59,11 +62,15 @@ impl Stage {
             layers: BTreeMap::new(),
             shown: None,
             leaving: None,
+            grounds: BTreeMap::new(),
         }
     }
 
-    /// Takes a set; the newest of a stream wins.
+    /// Takes a set of any layer; the newest of a stream wins.
     pub(super) fn push(&mut self, gpu: &Gpu, presenter: &Presenter, stream: StreamId, set: &Set) {
+        if let Some(ground) = Ground::of(set).filter(|_| stream == stream.base()) {
+            self.grounds.insert(stream, ground);
+        }
         let stream = stream.base();
         presenter.upload(gpu, self.layers.entry(stream).or_default(), set);
         let leaving = self.leaving.as_ref().map(|l| l.stream);
@@ -74,6 +81,7 @@ impl Stage {
                 return;
             };
             self.layers.remove(&old);
+            self.grounds.remove(&old);
         }
     }
 
@@ -104,6 +112,17 @@ impl Stage {
     /// The light and point of what is on show.
     pub(super) fn layer(&self) -> Option<&Layer> {
         self.layers.get(&self.shown?)
+    }
+
+    /// What a ray meets of what is on show.
+    pub(super) fn hit(&self, from: Vec3, direction: Vec3) -> Option<Vec3> {
+        self.grounds.get(&self.shown?)?.hit(from, direction)
+    }
+
+    /// Time goes on: sharp faces come in. Whether that goes on.
+    pub(super) fn advance(&mut self, seconds: f32) -> bool {
+        let shown = self.shown.and_then(|stream| self.layers.get_mut(&stream));
+        shown.is_some_and(|layer| layer.advance(seconds))
     }
 
     pub(super) const fn is_fading(&self) -> bool {

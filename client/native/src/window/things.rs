@@ -13,6 +13,7 @@ use tongyou_protocol::datagram::{self, Body};
 /// From one sample of the others to the next; the network's side takes one with each pose that it sends.
 const INTERVAL: Duration = Duration::from_micros(1_000_000 / 15);
 const RING_RADIUS_M: f32 = 0.42;
+const FARTHEST_WALK_M: f32 = 60.0;
 /// Hands tremble.
 const TOLERANCE: f32 = 0.05;
 
@@ -61,6 +62,7 @@ impl People {
                     head: joint(body.head),
                     left: body.left.map(joint),
                     right: body.right.map(joint),
+                    pointer: body.pointer.map(|p| p + origin),
                 }
             })
             .collect()
@@ -100,6 +102,13 @@ pub(super) fn rings(known: &Known) -> Vec<(u32, Vec3)> {
         .filter(|(number, _)| Some(*number) != here)
         .filter_map(|(number, cell)| Some((number, cell.point.map(|p| Vec3::new(p.x, cell.floor_y, p.z))?)))
         .collect()
+}
+
+/// Where a ray meets the floor that the wearer stands on, not farther than one walks.
+pub(super) fn floor(floor_y: f32, origin: Vec3, direction: Vec3) -> Option<Vec3> {
+    let t = (floor_y - origin.y) / direction.y;
+    let at = origin + direction * t;
+    (t > 0.0 && at.is_finite() && at.distance(origin) < FARTHEST_WALK_M).then_some(at)
 }
 
 /// As they are drawn, the hot one differently.
@@ -166,6 +175,16 @@ mod tests {
         assert_eq!(pick(&rings, eye, Vec3::new(-10.1, -1.6, -8.1)), Some(0));
         assert_eq!(pick(&rings, eye, Vec3::NEG_Z), None);
         assert!(drawn(&rings, Some(2))[1].is_hot);
+    }
+
+    #[test]
+    fn a_ray_meets_the_floor_in_front_and_not_too_far() {
+        let eye = Vec3::new(1.0, 1.6, 2.0);
+        let at = floor(0.0, eye, Vec3::new(0.0, -0.8, -1.0)).unwrap();
+        assert!(at.distance(Vec3::new(1.0, 0.0, 0.0)) < 1e-5, "{at}");
+        assert_eq!(floor(0.0, eye, Vec3::Y), None);
+        assert_eq!(floor(0.0, eye, Vec3::NEG_Z), None);
+        assert_eq!(floor(0.0, eye, Vec3::new(0.0, -0.01, -1.0)), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::view::View;
 use crate::core::{Event, Headset, LocalJoint, LocalPose};
 use crate::net::{self, Display, Moment, Picture, Presented, Wearer};
 use crate::present::{self, Set};
+use crate::ticket::Ticket;
 use glam::{Quat, Vec3};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,6 +23,8 @@ pub(super) enum FromNet {
     Set(StreamId, Box<Set>),
     /// Something of [`Known`] has changed.
     News,
+    /// A gamepad was used.
+    Woken,
     /// The visit is over.
     Over(Result<net::End, net::Error>),
 }
@@ -46,6 +49,10 @@ pub(super) struct Known {
     pub(super) me: Option<HeadsetId>,
     pub(super) leads: bool,
     pub(super) is_stalled: bool,
+    /// A projector.
+    pub(super) watches: bool,
+    /// From the floor to the eyes, metres.
+    pub(super) eye_height_m: f32,
     /// The last words of the server to this wearer.
     pub(super) notice: Option<String>,
     /// The others, relative to the stop's pose origin, and when they were so, machine µs.
@@ -56,6 +63,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) view: View,
+    /// Where the wearer points, stop-local metres.
+    pub(super) pointer: Option<Vec3>,
     pub(super) wishes: Vec<Wish>,
 }
 
@@ -76,6 +85,7 @@ pub(super) struct AtWindow {
     proxy: EventLoopProxy<FromNet>,
     told: watch::Receiver<Option<Presented>>,
     pictures: Sender<Picture>,
+    ticket: Option<Ticket>,
 }
 
 impl AtWindow {
@@ -83,6 +93,7 @@ impl AtWindow {
         shared: Arc<Shared>,
         proxy: EventLoopProxy<FromNet>,
         told: watch::Receiver<Option<Presented>>,
+        ticket: Option<Ticket>,
     ) -> Self {
         let (pictures, queue) = channel();
         let to = proxy.clone();
@@ -92,6 +103,14 @@ impl AtWindow {
             proxy,
             told,
             pictures,
+            ticket,
+        }
+    }
+
+    /// Who left gives up the place; who lost it may come back.
+    pub(super) fn left(&mut self, end: &Result<net::End, net::Error>) {
+        if let (Some(ticket), Ok(_)) = (&mut self.ticket, end) {
+            ticket.keep(None);
         }
     }
 
@@ -115,6 +134,8 @@ impl AtWindow {
         known.me = headset.id();
         known.leads = headset.leads();
         known.is_stalled = headset.is_stalled();
+        known.watches = headset.watches();
+        known.eye_height_m = headset.eye_height_m();
         drop(known);
         // A window that is gone needs no news.
         let _ = self.proxy.send_event(FromNet::News);
@@ -126,9 +147,11 @@ impl AtWindow {
         for wish in wishes {
             match wish {
                 Wish::Cell(cell) => headset.move_to_cell(cell),
+                Wish::Floor { x, z, heading } => headset.move_to(x, z, heading),
+                Wish::LookAhead(cell) => headset.look_ahead(cell),
                 Wish::Next if stop + 1 < stops => headset.go_to_stop(stop + 1),
                 Wish::Previous if stop > 0 => headset.go_to_stop(stop - 1),
-                Wish::Next | Wish::Previous | Wish::Recentre | Wish::Leave => {}
+                Wish::Next | Wish::Previous | Wish::Recentre | Wish::Leave | Wish::Go => {}
             }
         }
     }
@@ -141,7 +164,10 @@ impl Wearer for AtWindow {
         if headset.watches() {
             return None;
         }
-        let view = self.shared.wanted().view;
+        let (view, pointer) = {
+            let wanted = self.shared.wanted();
+            (wanted.view, wanted.pointer)
+        };
         let placement = *headset.seat()?;
         let height = headset.eye_height_m();
         let room_from_world = Quat::from_rotation_y(-placement.yaw);
@@ -153,11 +179,14 @@ impl Wearer for AtWindow {
             head,
             left: None,
             right: None,
-            pointer: None,
+            pointer,
         })
     }
 
     fn on_event(&mut self, at: Moment, event: &Event, headset: &mut Headset) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.on_event(event, headset);
+        }
         match event {
             Event::Complete(_) | Event::PictureDropped { .. } => return,
             Event::Notice { message, .. } => {

@@ -80,6 +80,23 @@ impl Model {
         model
     }
 
+    /// Of radius 1.
+    pub(super) fn dot() -> Self {
+        let mut model = Self::default();
+        model.ball(Vec3::ZERO, Vec3::ONE, OWN);
+        model
+    }
+
+    /// From the origin to −Z, radius and length 1.
+    pub(super) fn beam() -> Self {
+        let mut model = Self::default();
+        model.band(|turn| {
+            let side = Vec3::new(turn.cos(), turn.sin(), 0.0);
+            [(0.0, 0.35), (-1.0, 1.0)].map(|(z, alpha)| (side + Vec3::Z * z, side, alpha))
+        });
+        model
+    }
+
     /// A ring on the floor, and light that rises from it, so that it is seen from afar.
     pub(super) fn ring() -> Self {
         const RADIUS: f32 = 0.42;
