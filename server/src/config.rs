@@ -65,6 +65,52 @@ struct Settings {
     /// Threads of each video encoder [default: 1]
     #[arg(long, env = "TONGYOU_ENCODE_THREADS", global = true)]
     encode_threads: Option<u8>,
+    /// Pixels along the side of the sharp faces that headsets are sent where they look, or `off`; without a GPU they are
+    /// drawn while there is time for them [default: 1024]
+    #[arg(long, env = "TONGYOU_FACES", global = true)]
+    faces: Option<Faces>,
+    /// Draw what lies behind near things as a layer of its own: `on` or `off` [default: on]
+    #[arg(long, env = "TONGYOU_BEHIND", global = true)]
+    behind: Option<Switch>,
+}
+
+/// `on` or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    On,
+    Off,
+}
+
+/// A size in pixels, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+struct Faces(Option<u16>);
+
+impl std::str::FromStr for Faces {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            size => match size.parse() {
+                Ok(size) => Ok(Self(Some(size))),
+                Err(_) => Err(format!("faces is {text:?}: it must be `off` or a number of pixels")),
+            },
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for Faces {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::Integer(size) => size.to_string().parse(),
+            toml::Value::String(text) => text.parse(),
+            other => Err(format!("faces is {other}: it must be \"off\" or a number of pixels")),
+        }
+    }
 }
 
 /// The configuration of a server.
@@ -98,6 +144,10 @@ pub struct Config {
     pub group_ms: u32,
     /// Threads of each encoder.
     pub encode_threads: u8,
+    /// Pixels along the side of a sharp face; `None` for no sharp faces.
+    pub faces: Option<u16>,
+    /// Whether what lies behind near things is drawn.
+    pub behind: bool,
 }
 
 impl Options {
@@ -149,6 +199,8 @@ impl Settings {
             bitrate_bps: self.bitrate_bps.or(below.bitrate_bps),
             group_ms: self.group_ms.or(below.group_ms),
             encode_threads: self.encode_threads.or(below.encode_threads),
+            faces: self.faces.or(below.faces),
+            behind: self.behind.or(below.behind),
         }
     }
 
@@ -178,6 +230,8 @@ impl Settings {
             bitrate_bps: self.bitrate_bps.unwrap_or(12_000_000),
             group_ms: self.group_ms.unwrap_or(1000),
             encode_threads: self.encode_threads.unwrap_or(1),
+            faces: self.faces.unwrap_or(Faces(Some(1024))).0,
+            behind: self.behind.unwrap_or(Switch::On) == Switch::On,
         };
         let range = |name: &str, good: bool, expected: &str| {
             if good {
@@ -194,6 +248,12 @@ impl Settings {
             "500000 to 50000000",
         )?;
         range("group_ms", (250..=10_000).contains(&config.group_ms), "250 to 10000")?;
+        let good = |size: u16| (256..=2048).contains(&size) && size.is_multiple_of(16);
+        range(
+            "faces",
+            config.faces.is_none_or(good),
+            "off, or a multiple of 16 from 256 to 2048",
+        )?;
         range("encode_threads", (1..=16).contains(&config.encode_threads), "1 to 16")?;
         Ok(config)
     }
@@ -220,6 +280,10 @@ mod tests {
             capacity: Some(7),
             ..Settings::default()
         };
+        let config = resolve("faces = 'off'\nbehind = 'off'", Settings::default()).unwrap();
+        assert_eq!((config.faces, config.behind), (None, false));
+        let config = resolve("faces = 768", Settings::default()).unwrap();
+        assert_eq!((config.faces, config.behind), (Some(768), true));
         let config = resolve("capacity = 9\nsets_per_s = 4.0", flags).unwrap();
         assert_eq!((config.capacity, config.sets_per_s, config.group_ms), (7, 4.0, 1000));
     }
@@ -230,6 +294,9 @@ mod tests {
             ("capacty = 9", "capacty"),
             ("capacity = 0", "capacity"),
             ("sets_per_s = 99", "sets_per_s"),
+            ("faces = 1000", "faces"),
+            ("faces = 'large'", "faces"),
+            ("behind = 'maybe'", "behind"),
             ("certificate = 'a.pem'", "needs key"),
             ("key = 'a.pem'", "needs certificate"),
         ] {

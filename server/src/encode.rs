@@ -1,4 +1,4 @@
-//! The encode thread: one encoder and one depth reference per vantage, never per viewer.
+//! The encode thread: one encoder and one depth reference per layer of a vantage, never per viewer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tongyou_media::Size;
 use tongyou_media::encode::{self, Backend, OpenH264};
 use tongyou_protocol::depth::Cube;
 use tongyou_protocol::frame::{Codec, Header, Lane, Layer, Shape, Tag};
-use tongyou_protocol::{ServerTime, SetId, cube};
+use tongyou_protocol::{ServerTime, SetId};
 use tongyou_stream::send::EncodedFrame;
 use tracing::{error, warn};
 
@@ -28,13 +28,16 @@ const REKEY_SHARE: f32 = 0.3;
 pub(crate) enum Job {
     /// The sets that were drawn together.
     Sets(Vec<Rendered>),
-    /// The vantages that still exist; the state of all others is dropped.
+    /// The layers that still exist; the state of all others is dropped.
     Alive(Vec<Key>),
 }
 
 /// A rendered set.
 pub(crate) struct Rendered {
     pub(crate) key: Key,
+    pub(crate) shape: Shape,
+    /// Texels along the side of a face of its depth.
+    pub(crate) depth_size: u16,
     pub(crate) tag: Tag,
     pub(crate) rendered_at: ServerTime,
     pub(crate) times: SetTimes,
@@ -83,7 +86,11 @@ pub(crate) fn run(config: &Config, clock: Clock, jobs: &Receiver<Job>, mailbox: 
             match encode(config, &mut vantages, rendered) {
                 Ok(frames) => {
                     let now = clock.now();
-                    metrics.sets_encoded.add(1);
+                    let counter = match key.layer {
+                        Layer::Base => &metrics.sets_encoded,
+                        _ => &metrics.layers_encoded,
+                    };
+                    counter.add(1);
                     metrics.encode.record(now.saturating_since(began));
                     stamps::encoded(key, set, times, rendered_at, now);
                     if mailbox.blocking_send(Event::Encoded { key, frames }).is_err() {
@@ -159,8 +166,8 @@ impl Vantage {
         }
         let header = Header {
             lane: Lane::Color,
-            layer: Layer::Base,
-            shape: Shape::Panorama,
+            layer: rendered.key.layer,
+            shape: rendered.shape,
             keyframe: encoded.keyframe,
             codec: Codec::H264,
             width: u16::try_from(rendered.width)?,
@@ -177,12 +184,12 @@ impl Vantage {
 
     fn depth_frame(&mut self, rendered: &Rendered) -> anyhow::Result<Option<EncodedFrame>> {
         let Some(samples) = &rendered.depth else {
-            if self.depth.is_none() {
+            if self.depth.is_none() && rendered.depth_size > 0 {
                 warn!("vantage {} has no depth yet", rendered.key.vantage);
             }
             return Ok(None);
         };
-        let size = cube::FACE_SIZE as usize;
+        let size = usize::from(rendered.depth_size);
         let now = Cube::new(size, samples.clone())?;
         let set = rendered.tag.set;
         let rekey = match &self.depth {
@@ -216,8 +223,8 @@ impl Vantage {
         let (key_set, frames) = self.depth.as_ref().map_or((set, 0), |d| (d.key_set, d.frames));
         let header = Header {
             lane: Lane::Depth,
-            layer: Layer::Base,
-            shape: Shape::Panorama,
+            layer: rendered.key.layer,
+            shape: rendered.shape,
             keyframe,
             codec: Codec::Depth1,
             width: u16::try_from(size)?,

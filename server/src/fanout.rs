@@ -1,13 +1,12 @@
-//! What the sessions want of the frame side, in the terms of [`tongyou_stream::fanout`]; what that decides goes out
-//! through the outbox.
+//! The frame side of [`tongyou_stream::fanout`] for this server's sessions: what that decides goes out through the
+//! outbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tongyou_protocol::ServerTime;
 use tongyou_protocol::datagram::Datagram;
-use tongyou_protocol::frame::Layer;
-use tongyou_session::{LinkId, SessionKey, Tick};
+use tongyou_session::{LinkId, SessionKey};
 use tongyou_stream::fanout;
 use tongyou_transport::{Frame, Link};
 
@@ -22,23 +21,6 @@ pub(crate) type Fanout = fanout::Fanout<SessionKey, LinkId>;
 
 /// The links by number.
 pub(crate) type Links = BTreeMap<LinkId, Arc<dyn Link>>;
-
-/// Brings subscriptions in line with what the sessions say.
-pub(crate) fn sync(fanout: &mut Fanout, now: ServerTime, ticks: &[Tick]) {
-    let wanted: Vec<(Key, Vec<LinkId>)> = ticks
-        .iter()
-        .flat_map(|tick| tick.vantages.iter().map(move |vantage| (tick, vantage)))
-        .map(|(tick, vantage)| {
-            let key = Key {
-                session: tick.session,
-                vantage: vantage.vantage,
-                layer: Layer::Base,
-            };
-            (key, vantage.viewers.iter().map(|viewer| viewer.link).collect())
-        })
-        .collect();
-    fanout.sync(now, wanted.iter().map(|(key, links)| (*key, links.as_slice())));
-}
 
 /// Hands what is due to the outbox.
 pub(crate) fn send(fanout: &mut Fanout, now: ServerTime, links: &Links, outbox: &mut Outbox) {

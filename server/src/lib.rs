@@ -24,6 +24,8 @@ mod stamps;
 #[cfg(test)]
 mod testing;
 mod tick;
+mod views;
+mod watch;
 
 pub use config::{Config, Options};
 pub use server::{Server, guide_link};

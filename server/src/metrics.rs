@@ -22,10 +22,14 @@ const BOUNDS: usize = 109;
 /// All counters of one server. Cheap enough for every frame and datagram.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// Sets that were drawn.
+    /// Sets of base layers that were drawn.
     pub(crate) sets_rendered: Counter,
-    /// Sets that were coded.
+    /// Sets of base layers that were coded.
     pub(crate) sets_encoded: Counter,
+    /// Sets of other layers than the base that were drawn.
+    pub(crate) layers_rendered: Counter,
+    /// Likewise coded.
+    pub(crate) layers_encoded: Counter,
     frames_sent: Counter,
     frame_bytes_sent: Counter,
     /// Frames that arrived at their headset.
@@ -139,8 +143,18 @@ impl Metrics {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (name, help, counter) in [
-            ("tongyou_sets_rendered_total", "Sets drawn.", &self.sets_rendered),
-            ("tongyou_sets_encoded_total", "Sets coded.", &self.sets_encoded),
+            ("tongyou_sets_rendered_total", "Base sets drawn.", &self.sets_rendered),
+            ("tongyou_sets_encoded_total", "Base sets coded.", &self.sets_encoded),
+            (
+                "tongyou_layers_rendered_total",
+                "Sets of other layers drawn.",
+                &self.layers_rendered,
+            ),
+            (
+                "tongyou_layers_encoded_total",
+                "Sets of other layers coded.",
+                &self.layers_encoded,
+            ),
             (
                 "tongyou_frames_sent_total",
                 "Frames handed to links.",

@@ -7,9 +7,9 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use anyhow::Context;
-use tongyou_protocol::frame::{Eyes, Layer, Tag};
-use tongyou_protocol::{ServerTime, SetId, TourTime, VantageId, cube};
-use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan};
+use tongyou_protocol::frame::{Layer, Tag};
+use tongyou_protocol::{ServerTime, SetId, TourTime, VantageId};
+use tongyou_render::{Executor, Frame, Memory, SceneId, VantageKey, VantageRequest, plan};
 use tongyou_scene::Scene;
 use tongyou_session::{ActiveVantage, SessionKey, Tick};
 use tongyou_stream::adapt::Quality;
@@ -21,11 +21,14 @@ use crate::fanout::Key;
 use crate::metrics::Metrics;
 use crate::slot::{Slot, Wanted};
 use crate::stamps::SetTimes;
+use crate::views::{self, Views};
 
 /// The near plane in metres, and with it the scale of depth.
-const NEAR_M: f32 = 0.2;
+pub(crate) const NEAR_M: f32 = 0.2;
 /// Sets that a vantage is still sent after motion ends, so that the encoder sharpens what stands still.
 const REFINE_SETS: u32 = 5;
+/// Load is averaged over about so many wishes.
+const LOAD_SHARE: f32 = 0.1;
 /// Lower priority than network and tick: software rendering takes every core it gets.
 const NICE: i32 = 10;
 /// From the loss of a GPU to the first try to open it again; doubles with each failure.
@@ -54,6 +57,10 @@ pub(crate) struct Renderer {
     warned: BTreeSet<(SessionKey, String)>,
     /// The encode thread has not been told what is gone.
     untold: bool,
+    views: Views,
+    /// The share of the time that drawing and waiting for the encoder take.
+    load: f32,
+    stepped_at: Option<ServerTime>,
 }
 
 /// Limits of the configuration.
@@ -61,6 +68,8 @@ pub(crate) struct Renderer {
 pub(crate) struct Settings {
     pub(crate) sets_per_s: f32,
     pub(crate) bitrate_bps: u32,
+    /// Pixels along the side of a sharp face.
+    pub(crate) face_size: Option<u16>,
 }
 
 struct Gpu {
@@ -74,6 +83,7 @@ struct Gpu {
 struct Due<'a> {
     tick: &'a Tick,
     vantage: &'a ActiveVantage,
+    layer: Layer,
     tour_time: TourTime,
     request: VantageRequest,
 }
@@ -104,6 +114,13 @@ impl Gpu {
 
 impl Due<'_> {
     fn key(&self) -> Key {
+        Key {
+            layer: self.layer,
+            ..self.base()
+        }
+    }
+
+    fn base(&self) -> Key {
         base(self.tick.session, self.vantage.vantage)
     }
 }
@@ -136,6 +153,9 @@ impl Renderer {
             last_drawn: BTreeMap::new(),
             warned: BTreeSet::new(),
             untold: false,
+            views: Views::default(),
+            load: 0.0,
+            stepped_at: None,
         })
     }
 
@@ -143,10 +163,12 @@ impl Renderer {
     pub(crate) fn run(mut self, slot: &Slot, jobs: &SyncSender<Job>) {
         let mut due = self.clock.now();
         while let Some(wanted) = slot.take(self.clock, due) {
+            let began = self.clock.now();
             match self.step(&wanted, jobs) {
                 Ok(next) => {
-                    if self.gpu.is_some() {
-                        slot.carried_out(self.clock.now());
+                    let load = self.measure(began);
+                    if let Some(gpu) = &self.gpu {
+                        slot.carried_out(self.clock.now(), load, gpu.one_by_one);
                     }
                     due = next;
                 }
@@ -156,6 +178,16 @@ impl Renderer {
                 }
             }
         }
+    }
+
+    /// The load after a wish that was begun then.
+    fn measure(&mut self, began: ServerTime) -> f32 {
+        let worked = self.clock.now().saturating_since(began).as_secs_f32();
+        if let Some(before) = self.stepped_at.replace(began) {
+            let passed = began.saturating_since(before).as_secs_f32().max(worked).max(1e-6);
+            self.load += LOAD_SHARE * (worked / passed - self.load);
+        }
+        self.load
     }
 
     /// Carries out one wish, or deals with a lost GPU. Returns when the next wish is due.
@@ -182,7 +214,6 @@ impl Renderer {
             FIRST_PAUSE
         };
         self.lost_at = Some(now);
-        self.memory = Memory::default();
         error!(
             "the GPU is lost: {e}. Headsets keep their last picture; it is opened again in {} s",
             self.pause.as_secs()
@@ -212,7 +243,7 @@ impl Renderer {
         let now = self.clock.now();
         let due = self.due(now, wanted, &gpu.scenes);
         let requests: Vec<VantageRequest> = due.iter().map(|d| d.request.clone()).collect();
-        let (planned, next) = plan(gpu.executor.scenes(), &self.memory, &requests);
+        let (planned, mut next) = plan(gpu.executor.scenes(), &self.memory, &requests);
         for (key, refusal) in &planned.refused {
             if let Some(d) = due.iter().find(|d| d.request.key == *key) {
                 let what = format!("vantage {} can not be drawn: {refusal}", d.vantage.vantage);
@@ -223,21 +254,27 @@ impl Renderer {
             wanted: wanted.at,
             started: now,
         };
-        let plans = if gpu.one_by_one { planned.split() } else { vec![planned] };
+        let plans = if gpu.one_by_one || self.memory.suspects(&planned) {
+            planned.split()
+        } else {
+            vec![planned]
+        };
         for plan in plans {
-            let sets: Vec<Rendered> = gpu
-                .executor
-                .execute(&plan)?
+            let frames = gpu.executor.execute(&plan).inspect_err(|_| self.memory.lost(&plan))?;
+            next.drawn(&plan);
+            let sets: Vec<Rendered> = frames
                 .into_iter()
                 .filter_map(|frame| {
                     let d = due.iter().find(|d| d.request.key == frame.key)?;
-                    Some(self.rendered(d, frame, times, wanted.quality.get(&d.key())))
+                    Some(self.rendered(d, frame, times, wanted))
                 })
                 .collect();
             if sets.is_empty() {
                 continue;
             }
-            self.metrics.sets_rendered.add(sets.len() as u64);
+            let bases = sets.iter().filter(|set| set.key.layer == Layer::Base).count();
+            self.metrics.sets_rendered.add(bases as u64);
+            self.metrics.layers_rendered.add((sets.len() - bases) as u64);
             self.metrics.render.record(self.clock.now().saturating_since(now));
             jobs.send(Job::Sets(sets)).map_err(|_| Failure::NoEncoder)?;
         }
@@ -258,15 +295,13 @@ impl Renderer {
                 }
                 let tour_time = TourTime::at(now, tick.tour_zero);
                 match self.requests(tick, stop, tour_time, scenes, wanted) {
-                    Ok(requests) => all.extend(vantages.zip(requests).map(|(vantage, request)| Due {
-                        tick,
-                        vantage,
-                        tour_time,
-                        request,
-                    })),
+                    Ok(requests) => all.extend(requests),
                     Err(e) => self.complain(tick, format!("stop {stop} is not drawn: {e:#}")),
                 }
             }
+        }
+        for behind in all.iter().filter(|due| due.layer == Layer::Behind) {
+            self.views.asked_behind(now, &behind.base());
         }
         all
     }
@@ -294,15 +329,15 @@ impl Renderer {
         fresh || last.is_none_or(|last| now.saturating_since(*last) >= interval)
     }
 
-    /// The vantages of one stop of a session, in their order.
-    fn requests(
+    /// The pictures of one stop of a session: all bases first, then sharp faces, last what lies behind.
+    fn requests<'a>(
         &self,
-        tick: &Tick,
+        tick: &'a Tick,
         stop: usize,
         tour_time: TourTime,
         scenes: &BTreeMap<String, SceneId>,
         wanted: &Wanted,
-    ) -> anyhow::Result<Vec<VantageRequest>> {
+    ) -> anyhow::Result<Vec<Due<'a>>> {
         let place = tick.tour.stops.get(stop).context("the tour has no such stop")?;
         let scene = *scenes
             .get(&place.scene)
@@ -310,56 +345,103 @@ impl Renderer {
         let lighting = place.light()?;
         #[expect(clippy::cast_possible_truncation, reason = "centuries of microseconds fit")]
         let time = TourTime((place.scene_time_s(tour_time.as_seconds()) * 1e6) as i64);
-        let request = |v: &ActiveVantage| {
-            let key = base(tick.session, v.vantage);
-            VantageRequest {
-                key: vantage_key(key),
-                scene,
-                time,
-                lighting: lighting.clone(),
-                point: v.point,
-                near: NEAR_M,
-                kind: VantageKind::Panorama,
-                only: None,
-                force: wanted.stale.contains(&key) || self.refined.get(&key).is_some_and(|n| *n < REFINE_SETS),
+        let now = self.clock.now();
+        let request = |vantage: &'a ActiveVantage, layer: Layer| {
+            let base = base(tick.session, vantage.vantage);
+            let key = Key { layer, ..base };
+            if layer != Layer::Base && !wanted.layers.contains(&key) {
+                return None;
             }
+            let force = wanted.stale.contains(&key) || self.refined.get(&key).is_some_and(|n| *n < REFINE_SETS);
+            let only = match layer {
+                Layer::Behind => Some(self.views.behind(now, &base, wanted.stale.contains(&key))?),
+                _ => None,
+            };
+            Some(Due {
+                tick,
+                vantage,
+                layer,
+                tour_time,
+                request: VantageRequest {
+                    key: vantage_key(key),
+                    scene,
+                    time,
+                    lighting: lighting.clone(),
+                    point: vantage.point,
+                    near: NEAR_M,
+                    kind: views::render_kind(vantage.kind, layer, self.settings.face_size)?,
+                    only,
+                    force,
+                },
+            })
         };
-        Ok(tick.vantages.iter().filter(|v| v.stop == stop).map(request).collect())
+        let mut all = Vec::new();
+        for layer in Layer::all()
+            .filter(|layer| *layer != Layer::Behind)
+            .chain([Layer::Behind])
+        {
+            let here = tick.vantages.iter().filter(|v| v.stop == stop);
+            all.extend(here.filter_map(|vantage| request(vantage, layer)));
+        }
+        Ok(all)
     }
 
     /// Takes note of a picture and describes it.
-    fn rendered(&mut self, due: &Due<'_>, frame: Frame, times: SetTimes, quality: Option<&Quality>) -> Rendered {
+    fn rendered(&mut self, due: &Due<'_>, frame: Frame, times: SetTimes, wanted: &Wanted) -> Rendered {
+        let now = self.clock.now();
         self.last_drawn
             .insert((due.tick.session, due.vantage.stop), times.started);
         let sets = self.refined.entry(due.key()).or_insert(0);
         *sets = if due.request.force { *sets + 1 } else { 0 };
         let counter = self.next_set.entry(due.tick.session).or_insert(0);
         *counter = counter.wrapping_add(1);
-        let (bitrate_bps, sets_per_s) = quality.map_or((self.settings.bitrate_bps, self.settings.sets_per_s), |q| {
-            (q.bitrate_bps, q.sets_per_s)
-        });
+        let set = SetId(*counter);
+        let kind = &due.request.kind;
+        let panorama = due.layer == Layer::Base && *kind == tongyou_render::VantageKind::Panorama;
+        let still_ms = if panorama {
+            let behind = Key {
+                layer: Layer::Behind,
+                ..due.base()
+            };
+            let behind = wanted.layers.contains(&behind);
+            let depth = frame.depth.as_deref();
+            self.views
+                .base(now, due.base(), due.tour_time, frame.changed, depth, behind)
+        } else {
+            [0; 6]
+        };
+        let (bitrate_bps, sets_per_s) = wanted
+            .quality
+            .get(&due.base())
+            .map_or((self.settings.bitrate_bps, self.settings.sets_per_s), |q| {
+                (q.bitrate_bps, q.sets_per_s)
+            });
+        let says = views::says(kind);
         Rendered {
             key: due.key(),
+            shape: says.shape,
+            depth_size: says.depth_size,
             tag: Tag {
-                set: SetId(*counter),
+                set,
                 vantage: due.vantage.vantage,
                 epoch: (due.vantage.epoch & 0xffff) as u16,
                 point: due.vantage.point,
                 near: NEAR_M,
-                half_tangent: cube::HALF_TANGENT,
+                half_tangent: says.half_tangent,
                 tour_time: due.tour_time,
                 exposure: frame.exposure,
                 ambient: frame.ambient_sh,
-                still_ms: [0; 6],
-                eyes: Eyes::default(),
+                still_ms,
+                eyes: says.eyes,
             },
-            rendered_at: self.clock.now(),
+            rendered_at: now,
             times,
             width: frame.width,
             height: frame.height,
             nv12: frame.nv12,
-            depth: frame.depth,
-            bitrate_bps,
+            // A flat picture is drawn with depth, and shown without.
+            depth: frame.depth.filter(|_| says.depth_size > 0),
+            bitrate_bps: views::bitrate_bps(kind, due.layer, bitrate_bps),
             sets_per_s,
         }
     }
@@ -379,11 +461,13 @@ impl Renderer {
             .ticks
             .iter()
             .flat_map(|t| t.vantages.iter().map(|v| base(t.session, v.vantage)))
+            .chain(wanted.layers.iter().copied())
             .collect();
         if !self.untold && self.refined.keys().all(|key| alive.contains(key)) {
             return;
         }
         self.refined.retain(|key, _| alive.contains(key));
+        self.views.retain(|key| alive.contains(key));
         let kept: BTreeSet<VantageKey> = alive.iter().copied().map(vantage_key).collect();
         self.memory.retain(|key| kept.contains(&key));
         let stops: BTreeSet<(SessionKey, usize)> = wanted

@@ -27,6 +27,7 @@ use crate::outbox::{Outbox, carry_out, outbox};
 use crate::render::{Renderer, Settings};
 use crate::slot::Slot;
 use crate::tick::Tick;
+use crate::watch::{Offer, Watch};
 use crate::{encode, network};
 
 /// A running server.
@@ -265,6 +266,7 @@ async fn start_threads(
         let settings = Settings {
             sets_per_s: config.sets_per_s,
             bitrate_bps: config.bitrate_bps,
+            face_size: config.faces,
         };
         thread("render", move || {
             match Renderer::new(content.scenes, clock, settings, metrics) {
@@ -284,6 +286,10 @@ async fn start_threads(
             encode::run(&config, clock, &queue, &mailbox, &metrics)
         })?
     };
+    let offer = Offer {
+        behind: config.behind,
+        faces: config.faces.is_some(),
+    };
     let adapt = adapt::Config {
         max_sets_per_s: config.sets_per_s,
         max_bps: config.bitrate_bps,
@@ -297,6 +303,7 @@ async fn start_threads(
     let tick = Tick::new(
         registry,
         fanout,
+        Watch::new(offer),
         outbox,
         clock,
         slot.clone(),

@@ -25,7 +25,17 @@ pub(crate) type SharedSlot = Arc<Slot>;
 struct State {
     wanted: Option<Wanted>,
     carried_out: Option<ServerTime>,
+    load: Load,
     closed: bool,
+}
+
+/// How busy the render thread is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    /// The share of the time that it works or waits for the encode thread.
+    pub(crate) share: f32,
+    /// There is no GPU: what it draws everything else goes without.
+    pub(crate) is_software: bool,
 }
 
 /// What is to be drawn.
@@ -35,6 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) at: ServerTime,
     pub(crate) ticks: Vec<Tick>,
     pub(crate) quality: BTreeMap<Key, Quality>,
+    /// The layers beside the bases that somebody is to be sent.
+    pub(crate) layers: BTreeSet<Key>,
     /// To be drawn even if nothing moves.
     pub(crate) stale: BTreeSet<Key>,
 }
@@ -81,8 +93,15 @@ impl Slot {
     }
 
     /// A wish was carried out: every picture shows what it should, be it by not changing.
-    pub(crate) fn carried_out(&self, now: ServerTime) {
-        self.lock().carried_out = Some(now);
+    pub(crate) fn carried_out(&self, now: ServerTime, share: f32, is_software: bool) {
+        let mut state = self.lock();
+        state.carried_out = Some(now);
+        state.load = Load { share, is_software };
+    }
+
+    /// How busy the render thread was then.
+    pub(crate) fn load(&self) -> Load {
+        self.lock().load
     }
 
     /// When that was last so; `None` before the first time.

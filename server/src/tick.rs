@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tongyou_protocol::ServerTime;
 use tongyou_protocol::control::server_message::Body;
 use tongyou_protocol::control::{Ended, Notice, RefusedReason, ServerMessage};
+use tongyou_protocol::frame::Layer;
 use tongyou_session::{CloseCode, Input, Level, LinkId, Output, Registry};
 use tongyou_transport::Event as LinkEvent;
 use tracing::{debug, info, warn};
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::slot::{SharedSlot, Wanted};
 use crate::stamps;
+use crate::watch::Watch;
 
 /// Ticks a second: the display rate of a common headset.
 const TICK_HZ: f64 = 72.0;
@@ -33,6 +35,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(300);
 pub(crate) struct Tick {
     pub(crate) registry: Registry,
     pub(crate) fanout: Fanout,
+    pub(crate) watch: Watch,
     pub(crate) outbox: Outbox,
     pub(crate) clock: Clock,
     pub(crate) slot: SharedSlot,
@@ -52,9 +55,11 @@ struct Closing {
 }
 
 impl Tick {
+    #[expect(clippy::too_many_arguments, reason = "one call")]
     pub(crate) fn new(
         registry: Registry,
         fanout: Fanout,
+        watch: Watch,
         outbox: Outbox,
         clock: Clock,
         slot: SharedSlot,
@@ -64,6 +69,7 @@ impl Tick {
         Self {
             registry,
             fanout,
+            watch,
             outbox,
             clock,
             slot,
@@ -117,9 +123,15 @@ impl Tick {
                 self.registry.set_rtt(now, *link, handle.stats().rtt);
             }
         }
+        let load = self.slot.load();
         let ticks = self.registry.tick(now);
         self.drain();
-        fanout::sync(&mut self.fanout, now, &ticks);
+        let software = if load.is_software { load.share } else { 0.0 };
+        let wanted = self.watch.wanted(now, &ticks, &self.fanout, software);
+        self.fanout
+            .sync(now, wanted.iter().map(|(key, links)| (*key, links.as_slice())));
+        let layers = wanted.iter().map(|(key, _)| *key);
+        let layers = layers.filter(|key| key.layer != Layer::Base).collect();
         fanout::send(&mut self.fanout, now, &self.links, &mut self.outbox);
         if self.renderer_works(now) {
             fanout::heartbeat(&mut self.fanout, now, &self.links, &mut self.outbox);
@@ -130,6 +142,7 @@ impl Tick {
             at: now,
             ticks,
             quality,
+            layers,
             stale,
         });
         while let Some((link, _)) = self.closing.iter().find(|(_, c)| c.at <= now).map(|(l, c)| (*l, c.at)) {

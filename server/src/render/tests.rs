@@ -4,7 +4,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use glam::{Quat, Vec3};
-use tongyou_protocol::VantageId;
+use tongyou_protocol::frame::Shape;
+use tongyou_protocol::{VantageId, cube};
 use tongyou_scene::{Animation, Channel, Keys, Mesh, Node, Primitive};
 
 use super::*;
@@ -60,6 +61,7 @@ fn fixture() -> Option<Fixture> {
     let settings = Settings {
         sets_per_s: 36.0,
         bitrate_bps: 1_000_000,
+        face_size: Some(512),
     };
     match Renderer::new(scenes, Clock::new(), settings, Arc::default()) {
         Ok(renderer) => {
@@ -132,6 +134,74 @@ fn check(sets: &[Rendered]) {
     let numbers: Vec<u32> = sets.iter().map(|s| s.tag.set.0).collect();
     assert_eq!(numbers, [1, 2, 1], "sets are numbered in each session");
     assert_eq!(sets[0].times.started, sets[2].times.started, "one instant");
+}
+
+#[test]
+fn a_sharp_face_is_drawn_for_who_watches_it_and_is_as_new_as_the_base() {
+    let Some(mut fixture) = fixture() else { return };
+    let north = Key {
+        layer: Layer::Face(5),
+        ..base(SessionKey(1), VantageId(1))
+    };
+    let mut wish = wanted(vec![session(1, ServerTime(-100_000_000), &[(1, 0)])]);
+    let plain = fixture.sets(&wish);
+    assert_eq!(plain.len(), 1);
+    wish.layers.insert(north);
+    let sets = loop {
+        fixture.renderer.last_drawn.clear();
+        let sets = fixture.sets(&wish);
+        if sets.iter().any(|set| set.key == north) {
+            break sets;
+        }
+    };
+    let face = sets.iter().find(|set| set.key == north).unwrap();
+    assert_eq!((face.width, face.height, face.depth.is_none()), (512, 512, true));
+    assert_eq!(face.nv12.len(), 512 * 512 * 3 / 2);
+    let base = plain
+        .iter()
+        .chain(&sets)
+        .rfind(|set| set.key.layer == Layer::Base)
+        .unwrap();
+    assert!(face.tag.is_sharp_of(5, &base.tag) && face.tag.set != base.tag.set);
+    assert!(base.tag.still_ms[5] > 0 || base.tag.tour_time == plain[0].tag.tour_time);
+    // What lies behind a wall that fills the view is nothing.
+    let behind = Key {
+        layer: Layer::Behind,
+        ..north
+    };
+    wish.layers = BTreeSet::from([behind]);
+    fixture.renderer.last_drawn.clear();
+    assert!(fixture.sets(&wish).iter().all(|set| set.key.layer == Layer::Base));
+}
+
+#[test]
+fn stereo_and_flat_say_how_they_look() {
+    let Some(mut fixture) = fixture() else { return };
+    let mut tick = session(1, ServerTime(-100_000_000), &[(1, 0), (2, 0)]);
+    let turned = Quat::from_rotation_y(0.5);
+    tick.vantages[0].kind = tongyou_session::VantageKind::Stereo {
+        rotation: turned,
+        half_ipd: 0.032,
+    };
+    tick.vantages[1].kind = tongyou_session::VantageKind::Flat {
+        rotation: turned,
+        vertical_fov_rad: 1.0,
+        width: 640,
+        height: 360,
+    };
+    let sets = fixture.sets(&wanted(vec![tick]));
+    let [stereo, flat] = &sets[..] else {
+        panic!("{}", sets.len())
+    };
+    assert_eq!((stereo.shape, stereo.depth_size), (Shape::Stereo, 512));
+    assert_eq!(stereo.depth.as_ref().unwrap().len(), 2 * 512 * 512);
+    assert_eq!((stereo.tag.eyes.rotation, stereo.tag.eyes.half_ipd), (turned, 0.032));
+    assert!(stereo.tag.eyes.foveation > 0.0 && stereo.width == 2 * stereo.height);
+    assert_eq!(
+        (flat.shape, flat.width, flat.height, flat.depth.is_none()),
+        (Shape::Flat, 640, 360, true)
+    );
+    assert!((flat.tag.half_tangent - 0.5_f32.tan()).abs() < 1e-6 && flat.tag.eyes.rotation == turned);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::event::mailbox;
 use crate::network;
 use crate::outbox::{carry_out, outbox};
 use crate::testing::tour;
+use crate::watch::Offer;
 
 /// A page that has connected.
 struct Page {
@@ -77,7 +78,20 @@ async fn with_pages<const N: usize>(config: Config, scenario: impl AsyncFnOnce(S
     let (mailbox, events) = mailbox();
     let (outbox, batches) = outbox(Arc::default());
     let fanout = Fanout::new(send::Config::default());
-    let tick = Tick::new(registry, fanout, outbox, clock, Arc::default(), Arc::default(), 9);
+    let watch = Watch::new(Offer {
+        behind: true,
+        faces: true,
+    });
+    let tick = Tick::new(
+        registry,
+        fanout,
+        watch,
+        outbox,
+        clock,
+        Arc::default(),
+        Arc::default(),
+        9,
+    );
     let carrying = tokio::spawn(carry_out(batches, clock, mailbox.clone()));
     let accepting = tokio::spawn(network::accept(listener, clock, mailbox));
     let trust = ServerTrust::CertificateHash(identity.sha256());

@@ -113,7 +113,12 @@ pub async fn run(options: &Options) -> Result<Report> {
     let folder = tempfile::tempdir()?;
     content::write(folder.path())?;
     let rate = options.sets_per_s.to_string();
-    let more = ["--capacity", "200", "--sets-per-s", rate.as_str()];
+    // The base layer alone: its sets are numbered one after the other, and all see the same of them.
+    let plain = ["--faces", "off", "--behind", "off"];
+    let more = ["--capacity", "200", "--sets-per-s", rate.as_str()]
+        .into_iter()
+        .chain(plain);
+    let more: Vec<&str> = more.collect();
     let server = Server::start(folder.path(), content::MOVING, false, &more)?;
     let (addr, trust, code) = (server.addr()?, server.trust()?, server.code()?);
     let connect = net::quic(addr, "localhost", trust.clone());
