@@ -11,7 +11,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use camera::Cameras;
 use lanes::{Lanes, Sent};
 use tongyou_client::core::Event;
@@ -498,12 +497,4 @@ fn index(link: LinkId) -> usize {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap()
-}
-
-/// A frame for a link.
-pub(crate) struct FrameSend {
-    link: LinkId,
-    id: u64,
-    chunks: [Bytes; 2],
-    expires_in: Duration,
 }

@@ -1,5 +1,4 @@
-//! The server's frame side without pictures: one group cache per vantage and one sender per subscriber, as in the
-//! server, fed with frames whose payload is noise.
+//! The server's frame side without pictures: the fan-out of the server itself, fed with frames whose payload is noise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,26 +7,22 @@ use bytes::Bytes;
 use tongyou_protocol::datagram::Feedback;
 use tongyou_protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
 use tongyou_protocol::{ServerTime, SetId, TourTime};
-use tongyou_session::{ActiveVantage, LinkId, Tick};
-use tongyou_stream::send::{Config, EncodedFrame, FrameId, GroupCache, Sender};
-
-use super::FrameSend;
+use tongyou_session::{ActiveVantage, LinkId, SessionKey, Tick};
+use tongyou_stream::fanout::{Fanout, Key, Outgoing};
+use tongyou_stream::send::{Config, EncodedFrame};
 
 /// Sets of one group: a second at the usual rate.
 const GROUP: u16 = 4;
 
 pub(super) struct Cameras {
     keyframe_bytes: usize,
-    vantages: BTreeMap<u16, Vantage>,
-    in_flight: BTreeMap<u64, (u16, LinkId, FrameId)>,
-    next_frame: u64,
+    vantages: BTreeMap<Key<SessionKey>, Vantage>,
+    fanout: Fanout<SessionKey, LinkId>,
     next_set: u32,
 }
 
 struct Vantage {
     active: ActiveVantage,
-    cache: GroupCache,
-    senders: BTreeMap<LinkId, Sender>,
     group: u32,
     index: u16,
     depth_set: Option<SetId>,
@@ -38,109 +33,66 @@ impl Cameras {
         Self {
             keyframe_bytes,
             vantages: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            next_frame: 1,
+            fanout: Fanout::new(Config::default()),
             next_set: 1,
         }
     }
 
     /// Brings subscriptions in line with what the session says.
     pub(super) fn sync(&mut self, now: ServerTime, ticks: &[Tick]) {
-        let wanted: BTreeMap<u16, &ActiveVantage> = ticks
+        let base = |tick: &Tick, vantage: &ActiveVantage| Key {
+            session: tick.session,
+            vantage: vantage.vantage,
+            layer: Layer::Base,
+        };
+        let active = ticks
             .iter()
-            .flat_map(|t| &t.vantages)
-            .map(|v| (v.vantage.0, v))
-            .collect();
+            .flat_map(|t| t.vantages.iter().map(move |v| (base(t, v), v)));
+        let wanted: BTreeMap<Key<SessionKey>, &ActiveVantage> = active.collect();
+        self.vantages.retain(|key, _| wanted.contains_key(key));
         for (key, active) in &wanted {
-            let mut vantage = self.vantages.remove(key).unwrap_or_else(|| Vantage {
+            let vantage = self.vantages.entry(*key).or_insert_with(|| Vantage {
                 active: (*active).clone(),
-                cache: GroupCache::default(),
-                senders: BTreeMap::new(),
                 group: 0,
                 index: 0,
                 depth_set: None,
             });
             vantage.active = (*active).clone();
-            vantage.senders.retain(|link, _| active.viewers.iter().any(|v| v.link == *link));
-            for link in active.viewers.iter().map(|v| &v.link) {
-                vantage.senders.entry(*link).or_insert_with(|| {
-                    let mut sender = Sender::new(Config::default());
-                    if let Some(old) = self.vantages.values().find_map(|v| v.senders.get(link)) {
-                        sender.inherit(old);
-                    }
-                    sender.subscribe(now, &vantage.cache);
-                    sender
-                });
-            }
-            self.vantages.insert(*key, vantage);
         }
-        self.vantages.retain(|key, _| wanted.contains_key(key));
+        let links: Vec<(Key<SessionKey>, Vec<LinkId>)> = wanted
+            .iter()
+            .map(|(key, v)| (*key, v.viewers.iter().map(|v| v.link).collect()))
+            .collect();
+        self.fanout
+            .sync(now, links.iter().map(|(key, links)| (*key, links.as_slice())));
     }
 
     /// A new set of every vantage.
     pub(super) fn shoot(&mut self, now: ServerTime, tour_zero: ServerTime) {
-        for vantage in self.vantages.values_mut() {
+        for (key, vantage) in &mut self.vantages {
             let set = SetId(self.next_set);
             self.next_set += 1;
-            for frame in vantage.frames(set, now, tour_zero, self.keyframe_bytes) {
-                vantage.cache.push(frame.clone());
-                for sender in vantage.senders.values_mut() {
-                    sender.offer(now, frame.clone());
-                }
-            }
+            let frames = vantage.frames(set, now, tour_zero, self.keyframe_bytes);
+            self.fanout.offer(now, key, &frames);
         }
     }
 
     /// What is to be sent now.
-    pub(super) fn poll(&mut self, now: ServerTime) -> Vec<FrameSend> {
-        let mut all = Vec::new();
-        for (key, vantage) in &mut self.vantages {
-            for (link, sender) in &mut vantage.senders {
-                if sender.needs_group(now) {
-                    sender.subscribe(now, &vantage.cache);
-                }
-                while let Some(next) = sender.poll(now) {
-                    let id = self.next_frame;
-                    self.next_frame += 1;
-                    self.in_flight.insert(id, (*key, *link, next.id));
-                    all.push(FrameSend {
-                        link: *link,
-                        id,
-                        chunks: next.chunks,
-                        expires_in: next.expires_in,
-                    });
-                }
-            }
-        }
-        all
+    pub(super) fn poll(&mut self, now: ServerTime) -> Vec<Outgoing<SessionKey, LinkId>> {
+        self.fanout.due(now)
     }
 
     /// A frame arrived, or was given up.
     pub(super) fn finished(&mut self, now: ServerTime, link: LinkId, id: u64, delivered: bool) {
-        let Some((key, of, frame)) = self.in_flight.remove(&id) else {
-            return;
-        };
-        assert_eq!(of, link);
-        let Some(sender) = self.vantages.get_mut(&key).and_then(|v| v.senders.get_mut(&link)) else {
-            return;
-        };
-        if delivered {
-            sender.on_sent(frame, now);
-        } else {
-            sender.on_expired(frame, now);
-        }
+        self.fanout.finished(now, link, id, delivered);
     }
 
     pub(super) fn feedback(&mut self, now: ServerTime, link: LinkId, feedback: &Feedback) {
-        for sender in self.vantages.values_mut().filter_map(|v| v.senders.get_mut(&link)) {
-            sender.on_feedback(now, feedback);
-        }
+        self.fanout.feedback(now, link, feedback);
     }
 
     pub(super) fn remove(&mut self, link: LinkId) {
-        for vantage in self.vantages.values_mut() {
-            vantage.senders.remove(&link);
-        }
+        self.fanout.remove(link);
     }
 }
 

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tongyou_session::{LinkId, SessionKey};
+use tongyou_stream::fanout::Outgoing;
 use tongyou_transport::impair::{Fate, Impairment, Path};
 
-use super::{FrameSend, micros};
+use super::micros;
 
 /// Payload of one packet of a stream, and what wraps it.
 const PAYLOAD: usize = 1160;
@@ -52,7 +54,7 @@ impl Lanes {
     }
 
     /// When a frame arrives whole, or when it is given up.
-    pub(super) fn frame(&mut self, now_us: i64, send: &FrameSend) -> (i64, Sent) {
+    pub(super) fn frame(&mut self, now_us: i64, send: &Outgoing<SessionKey, LinkId>) -> (i64, Sent) {
         let len = send.chunks.iter().map(Bytes::len).sum();
         let at_us = self.reliably(now_us, len);
         let until_us = now_us + micros(send.expires_in) + micros(self.round_trip) / 2;
