@@ -139,7 +139,7 @@ export class LocalModels {
     void this.prepare(stop).then((models) => {
       if (this.#stop !== stop) return;
       this.#here = models.filter((m) => m !== null);
-      this.object.add(...this.#here.map((m) => m.scene));
+      for (const { scene } of this.#here) this.object.add(scene);
     });
   }
 

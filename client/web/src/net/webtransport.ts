@@ -11,61 +11,24 @@ export interface WebTransportAddress {
 const MAX_DATAGRAMS_WAITING = 8;
 /** A server that answers at all does so within this time. */
 const CONNECT_MS = 5000;
-/**
- * While nothing answers, another attempt begins beside those that wait: what was sent into a dead network is repeated at
- * growing intervals only, and one that comes back is to be noticed within a second.
- */
-const ANOTHER_MS = 1000;
 
 /** Connects and opens the control stream. Rejects with words for a person. */
 export async function openWebTransport(address: WebTransportAddress, events: LinkEvents): Promise<Link> {
   if (typeof WebTransport === "undefined") throw new Error("this browser has no WebTransport");
-  const { transport, control } = await firstToAnswer(address);
-  return new WebTransportLink(transport, control, events);
-}
-
-interface Opened {
-  readonly transport: WebTransport;
-  readonly control: WebTransportBidirectionalStream;
-}
-
-/** Several attempts, one after another, of which the first that is answered counts. */
-async function firstToAnswer(address: WebTransportAddress): Promise<Opened> {
-  const attempts: WebTransport[] = [];
-  let timer: ReturnType<typeof setInterval> | undefined;
-  try {
-    return await within(
-      CONNECT_MS,
-      new Promise<Opened>((resolve, reject) => {
-        const attempt = (): void => {
-          const transport = begin(address);
-          attempts.push(transport);
-          // A refusal counts for all; silence is left to the time limit.
-          transport.ready
-            .then(async () => ({ transport, control: await transport.createBidirectionalStream() }))
-            .then(resolve, reject);
-        };
-        timer = setInterval(attempt, ANOTHER_MS);
-        attempt();
-      }),
-    ).then((opened) => {
-      attempts.splice(attempts.indexOf(opened.transport), 1);
-      return opened;
-    });
-  } finally {
-    clearInterval(timer);
-    for (const transport of attempts) transport.close();
-  }
-}
-
-function begin(address: WebTransportAddress): WebTransport {
   const hash = address.certificateSha256;
   const transport = new WebTransport(address.url, {
     ...(hash ? { serverCertificateHashes: [{ algorithm: "sha-256", value: hash }] } : {}),
     congestionControl: "low-latency",
   });
   transport.closed.catch(() => {});
-  return transport;
+  const control = await within(
+    CONNECT_MS,
+    transport.ready.then(() => transport.createBidirectionalStream()),
+  ).catch((error: unknown) => {
+    transport.close();
+    throw error;
+  });
+  return new WebTransportLink(transport, control, events);
 }
 
 class WebTransportLink implements Link {

@@ -43,8 +43,9 @@ export class ApiError extends Error {
 }
 
 /** Where WebTransport is, and which certificate it has. Asked before each connection: both change while a server runs. */
-export async function connectAddress(): Promise<Address> {
-  const answer = await ask<{ path: string; port: number; certificate_sha256: string | null }>("GET", "/api/connect");
+export async function connectAddress(withinMs = ANSWER_MS.GET): Promise<Address> {
+  type Answer = { path: string; port: number; certificate_sha256: string | null };
+  const answer = await ask<Answer>("GET", "/api/connect", undefined, withinMs);
   const url = `https://${location.hostname}:${answer.port}${answer.path}`;
   // A certificate that the browser trusts by itself needs no hash.
   if (answer.certificate_sha256 === null) return { url, certificateSha256: null };
@@ -65,11 +66,11 @@ export const leadSession = (code: string): Promise<Grant> =>
 /** No answer after this time is none. */
 const ANSWER_MS = { GET: 6000, POST: 20_000 };
 
-async function ask<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
+async function ask<T>(method: "GET" | "POST", path: string, body?: unknown, withinMs = ANSWER_MS[method]): Promise<T> {
   const response = await fetch(path, {
     method,
     cache: "no-store",
-    signal: AbortSignal.timeout(ANSWER_MS[method]),
+    signal: AbortSignal.timeout(withinMs),
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
   });
   const answer: unknown = await response.json().catch(() => null);

@@ -16,14 +16,16 @@ import type { Avatars, Commit } from "../wire/datagram";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
 import { connectAddress } from "./api";
-import { type Address, type ClientBody, Connection } from "./connection";
+import { type ClientBody, Connection } from "./connection";
 import { claim, fromHex, type Memory, ownMemory, RESUME_WITHIN_MS, toHex } from "./memory";
 
 export const PROTOCOL_VERSION = 1;
 const CLIENT = "web/0.1.0";
 type GuideBody = { case: "goToStop"; value: number } | { case: "end" | "takeLead"; value: true };
 /** Pauses between attempts to come back; each is shortened by chance, so that a group does not come back as one. */
-const RETRY_MS = [250, 500, 1000] as const;
+const RETRY_MS = [100, 250] as const;
+/** An answer to the question where the server is takes no longer than this, or is asked for again. */
+const PROBE_MS = 1000;
 /** After this time without a connection nobody waits for it any more as if it were to be there at once. */
 const PATIENT_AFTER_MS = 60_000;
 const PATIENT_MS = 4000;
@@ -120,7 +122,8 @@ export class Session {
   readonly #events: SessionEvents;
   readonly #clockError: ClockError;
   #request: JoinRequest | null = null;
-  #address: Address | null = null;
+  /** Counts attempts to connect: only the last one goes on. */
+  #attempt = 0;
   readonly #memory: Memory;
   /** Hexadecimal. */
   #ticket = "";
@@ -190,7 +193,6 @@ export class Session {
     this.#lostAtMs = performance.now();
     this.placement = null;
     this.#wish = null;
-    this.#address = null;
     this.#become("connecting");
     const ticket = this.#memory.ticketFor(request.code);
     this.#ticket = ticket && (await claim(ticket)) ? ticket : "";
@@ -296,20 +298,17 @@ export class Session {
     this.send({ case: "guide", value: { lease: this.lease, body } });
   }
 
+  /**
+   * Asks over HTTPS where the server is, then connects. While nothing answers the asking is what is repeated: browsers
+   * hold back WebTransport for many seconds after a few attempts that failed.
+   */
   async #connect(): Promise<void> {
-    const known = this.#address;
-    // Where it was before it most likely still is, and asking costs a way there and back.
-    if (known) this.connection.open(known, this.#clockError);
+    const mine = ++this.#attempt;
     try {
-      const address = await connectAddress();
-      if (known && sameAddress(known, address)) return;
-      this.#address = address;
+      const address = await connectAddress(this.state === "reconnecting" ? PROBE_MS : undefined);
+      if (mine === this.#attempt) this.connection.open(address, this.#clockError);
     } catch (error) {
-      if (!known) this.#closed(error instanceof Error ? error.message : String(error));
-      return;
-    }
-    if (this.state === "connecting" || this.state === "reconnecting") {
-      this.connection.open(this.#address, this.#clockError);
+      if (mine === this.#attempt) this.#closed(error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -596,10 +595,6 @@ export class Session {
     }
     this.#events.changed();
   }
-}
-
-function sameAddress(a: Address, b: Address): boolean {
-  return a.url === b.url && String(a.certificateSha256) === String(b.certificateSha256);
 }
 
 function wallMs(pageMs: number): number {
