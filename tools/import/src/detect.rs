@@ -35,6 +35,8 @@ pub enum Format {
     Pnts,
     /// 3D Tiles: several contents in one file.
     Cmpt,
+    /// OpenSceneGraph's binary format.
+    Osgb,
 }
 
 impl fmt::Display for Format {
@@ -54,6 +56,7 @@ impl fmt::Display for Format {
             Self::B3dm => "b3dm",
             Self::Pnts => "pnts",
             Self::Cmpt => "cmpt",
+            Self::Osgb => "OSGB",
         })
     }
 }
@@ -90,6 +93,9 @@ pub(crate) fn format(head: &[u8], bytes: u64) -> Option<Format> {
         if starts(magic) {
             return Some(format);
         }
+    }
+    if starts(&[0xA1, 0x0E, 0x91, 0x6C, 0x45, 0x45, 0xFB, 0x1A]) {
+        return Some(Format::Osgb);
     }
     if starts(b"NGSP") {
         return Some(Format::Spz4);

@@ -6,6 +6,7 @@ mod gltf;
 mod las;
 mod mtl;
 mod obj;
+mod osgb;
 mod ply;
 mod prepare;
 mod spz;
@@ -72,6 +73,7 @@ pub fn inspect(path: &Path) -> Result<Summary, Error> {
         Format::Pts | Format::Xyz => text::inspect(&source),
         Format::Spz | Format::Spz4 => spz::inspect(&source),
         Format::Tileset | Format::B3dm | Format::Pnts | Format::Cmpt => tiles::inspect(&source),
+        Format::Osgb => osgb::inspect(&source),
     })?;
     let stated = out.crs.as_deref().map(Crs::parse);
     match stated {
@@ -108,6 +110,7 @@ pub fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Result<(),
         Format::Pts | Format::Xyz => text::read(source, limits, sink),
         Format::Spz | Format::Spz4 => spz::read(source, limits, sink),
         Format::Tileset | Format::B3dm | Format::Pnts | Format::Cmpt => tiles::read(source, limits, sink),
+        Format::Osgb => osgb::read(source, limits, sink),
     })
 }
 

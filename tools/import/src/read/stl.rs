@@ -39,7 +39,11 @@ fn color(bits: u16, magics: bool) -> Option<[u8; 4]> {
         five << 3 | five >> 2
     };
     let (low, middle, high) = (five(0), five(5), five(10));
-    Some(if magics { [low, middle, high, 255] } else { [high, middle, low, 255] })
+    Some(if magics {
+        [low, middle, high, 255]
+    } else {
+        [high, middle, low, 255]
+    })
 }
 
 /// The count of a binary file; `None` for text.
@@ -121,12 +125,7 @@ fn walk(source: &Source, glance: u64, each: &mut Each<'_>) -> Result<u64, Error>
     }
 }
 
-fn walk_binary(
-    source: &Source,
-    count: u32,
-    glance: u64,
-    each: &mut Each<'_>,
-) -> Result<u64, Error> {
+fn walk_binary(source: &Source, count: u32, glance: u64, each: &mut Each<'_>) -> Result<u64, Error> {
     let mut reader = source.reader()?;
     let mut record = [0_u8; 84];
     reader.read_exact(&mut record).map_err(|e| source.io(e))?;

@@ -53,7 +53,10 @@ fn texture_coordinates_of_the_corners_of_faces() {
     assert_eq!((parts[0].positions.len(), parts[0].tex_coords.len()), (5, 5));
     assert_eq!(parts[0].indices, [0, 1, 2, 3, 2, 4]);
     assert_eq!(parts[0].tex_coords[3].to_array(), [0.5, 1.0]);
-    assert_eq!((parts[0].material, look.materials[0].base_color_texture), (Some(0), Some(0)));
+    assert_eq!(
+        (parts[0].material, look.materials[0].base_color_texture),
+        (Some(0), Some(0))
+    );
     assert_eq!(look.images[0].pixels, [9, 8, 7, 255]);
 }
 
@@ -75,7 +78,11 @@ fn an_opacity_map_becomes_alpha() {
         assert_eq!(image.pixels[..3], [10, 200, 30]);
     };
     let grey = |v: u8| [v, v, v, 255];
-    check(&[grey(0), grey(255), grey(255), grey(0)], &[0, 255, 255, 0], Alpha::Mask(0.5));
+    check(
+        &[grey(0), grey(255), grey(255), grey(0)],
+        &[0, 255, 255, 0],
+        Alpha::Mask(0.5),
+    );
     check(&[grey(100); 4], &[100; 4], Alpha::Blend);
     check(&[[255, 255, 255, 0]; 4], &[0; 4], Alpha::Mask(0.5));
 }
@@ -132,7 +139,10 @@ fn strips_and_second_coordinates_of_gltf() {
         indices: vec![0, 1, 2, 0, 1, 2],
         ..Primitive::default()
     };
-    scene.meshes.push(tongyou_scene::Mesh { name: "m".into(), primitives: vec![primitive] });
+    scene.meshes.push(tongyou_scene::Mesh {
+        name: "m".into(),
+        primitives: vec![primitive],
+    });
     scene.nodes.push(tongyou_scene::Node {
         name: "n".into(),
         parent: None,
@@ -146,7 +156,10 @@ fn strips_and_second_coordinates_of_gltf() {
     for (mode, want) in [(5, vec![0, 1, 2, 2, 1, 3]), (6, vec![0, 1, 2, 0, 2, 3])] {
         let strip = changed(&glb, |root| {
             root["meshes"][0]["primitives"][0]["mode"] = json!(mode);
-            root["meshes"][0]["primitives"][0].as_object_mut().unwrap().remove("indices");
+            root["meshes"][0]["primitives"][0]
+                .as_object_mut()
+                .unwrap()
+                .remove("indices");
         });
         let (_folder, path) = file("strip.glb", &strip);
         assert_eq!(all(&path).0[0].indices, want);
@@ -190,6 +203,11 @@ fn normal_maps_are_written_with_tangents() {
         let again = tongyou_scene::read_glb(&bytes, "wall", &tongyou_scene::Limits::default()).unwrap();
         let tangents = &again.meshes[0].primitives[0].tangents;
         assert_eq!(tangents.len(), 3, "packed: {packed}");
-        assert!(tangents.iter().all(|t| t.truncate().distance(glam::Vec3::X) < 0.02 && t.w == 1.0), "{tangents:?}");
+        assert!(
+            tangents
+                .iter()
+                .all(|t| t.truncate().distance(glam::Vec3::X) < 0.02 && t.w == 1.0),
+            "{tangents:?}"
+        );
     }
 }

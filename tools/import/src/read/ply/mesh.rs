@@ -5,9 +5,9 @@ use std::io::BufRead;
 
 use glam::{DVec2, Vec2};
 
+use super::Layout;
 use super::header::{Element, Header};
 use super::rows::{Row, Rows};
-use super::Layout;
 use crate::data::{Chunk, Look, Part};
 use crate::read::{Limits, Sink, mtl, prepare};
 use crate::source::Source;
@@ -117,7 +117,9 @@ impl Corners {
             return Err(rows.source.fault("element \"tristrips\"", "has no list of vertices"));
         };
         if !self.coordinates.is_empty() {
-            return Err(rows.source.fault("element \"tristrips\"", "stands beside faces with texture coordinates"));
+            return Err(rows
+                .source
+                .fault("element \"tristrips\"", "stands beside faces with texture coordinates"));
         }
         let mut row = Row::default();
         for number in 0..element.count {

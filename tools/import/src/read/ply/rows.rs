@@ -66,7 +66,11 @@ impl<'a, R: BufRead> Rows<'a, R> {
                 continue;
             };
             let count = self.value(list, element, number)?;
-            let longest = if element.name == "tristrips" { LONGEST_STRIP } else { LONGEST_LIST };
+            let longest = if element.name == "tristrips" {
+                LONGEST_STRIP
+            } else {
+                LONGEST_LIST
+            };
             if !(0.0..=longest as f64).contains(&count) || count.fract() != 0.0 {
                 return Err(self.fault(element, number, &format!("has a list of {count} numbers")));
             }
