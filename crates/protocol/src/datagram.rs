@@ -115,17 +115,17 @@ pub struct Avatars {
 /// How delivery goes, about four times a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feedback {
-    /// The newest complete set.
+    /// The newest complete set of a base layer.
     pub last_set: SetId,
     /// What this report covers, milliseconds.
     pub interval_ms: u16,
-    /// Sets completed in the interval.
+    /// Sets of base layers completed in the interval.
     pub complete: u16,
-    /// Sets given up in the interval.
+    /// Sets of base layers given up in the interval, and sets of any layer that heartbeats named in vain.
     pub missed: u16,
     /// Frames waiting to be decoded.
     pub decode_queue: u8,
-    /// Largest delay from rendered to complete in the interval, milliseconds.
+    /// Largest delay from rendered to complete of those sets, milliseconds.
     pub delay_ms: u16,
     /// Bytes of frames received in the interval.
     pub bytes: u32,

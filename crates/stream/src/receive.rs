@@ -135,17 +135,23 @@ pub struct Complete {
     pub age: Option<Duration>,
 }
 
-/// Counts since the start.
+/// Counts since the start. Of sets, those of base layers are what the reports tell: other layers only get what the base
+/// leaves of the path, and that they starve says nothing about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Frames taken.
     pub frames: u64,
     /// Bytes of payload taken.
     pub bytes: u64,
-    /// Sets completed.
+    /// Sets completed of base layers.
     pub complete: u64,
-    /// Sets known to exist that will never be complete.
+    /// Sets of base layers known to exist that will never be complete, and sets of any layer that heartbeats named in
+    /// vain.
     pub missed: u64,
+    /// Sets completed of other layers.
+    pub complete_beside: u64,
+    /// Sets of other layers that will never be complete.
+    pub missed_beside: u64,
     /// Frames that came too late to be of use.
     pub expired: u64,
     /// Frames that were there already.
@@ -188,6 +194,8 @@ impl Receiver {
                 bytes: 0,
                 complete: 0,
                 missed: 0,
+                complete_beside: 0,
+                missed_beside: 0,
                 expired: 0,
                 repeated: 0,
             },
@@ -210,7 +218,7 @@ impl Receiver {
             Lane::Color => stream.push_color(now.client, frame, &limits, &mut counters),
             Lane::Depth => stream.depths.push(frame, limits.bytes, &mut counters),
         }
-        self.counters = counters;
+        self.count(id, counters);
         self.settle(now, id);
     }
 
@@ -226,10 +234,12 @@ impl Receiver {
     /// The next colour frame for the decoder of its stream, in decoding order: it continues the frame before, or is a
     /// keyframe.
     pub fn poll_decode(&mut self) -> Option<Frame> {
+        let mut counters = self.counters;
         let (id, frame) = self
             .streams
             .iter_mut()
-            .find_map(|(id, s)| Some((*id, s.next_color(&mut self.counters)?)))?;
+            .find_map(|(id, s)| Some((*id, s.next_color(&mut counters)?)))?;
+        self.count(id, counters);
         self.decoding.insert(frame.header.tag.set, id);
         Some(frame)
     }
@@ -253,7 +263,9 @@ impl Receiver {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.decode_failed(set, &mut self.counters);
+        let mut counters = self.counters;
+        stream.decode_failed(set, &mut counters);
+        self.count(id, counters);
         self.settle(now, id);
     }
 
@@ -273,10 +285,19 @@ impl Receiver {
 
     /// Gives up what has been missing for too long.
     pub fn on_timeout(&mut self, now: Now) {
-        for stream in self.streams.values_mut() {
-            if stream.gap_since.is_some_and(|at| now.client >= at + self.limits.gap) {
-                stream.give_up_gap(now.client, &mut self.counters);
+        let late = |s: &Stream| s.gap_since.is_some_and(|at| now.client >= at + self.limits.gap);
+        let late: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, s)| late(s))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            let mut counters = self.counters;
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.give_up_gap(now.client, &mut counters);
             }
+            self.count(id, counters);
         }
     }
 
@@ -403,6 +424,16 @@ impl Receiver {
         }
     }
 
+    /// Takes over what has been counted for a stream.
+    const fn count(&mut self, id: StreamId, counted: Counters) {
+        let before = self.counters;
+        self.counters = counted;
+        if !matches!(id.layer, Layer::Base) {
+            self.counters.missed = before.missed;
+            self.counters.missed_beside += counted.missed - before.missed;
+        }
+    }
+
     fn report(&mut self, now: Now) -> &mut Report {
         let counters = Counters {
             frames: 0,
@@ -435,14 +466,25 @@ impl Receiver {
             });
         });
         for set in dropped {
-            self.counters.missed += 1;
+            let missed = self.counters.missed + 1;
+            self.count(
+                id,
+                Counters {
+                    missed,
+                    ..self.counters
+                },
+            );
             self.events.push_back(Event::Dropped { stream: id, set });
         }
         for set in complete {
-            self.counters.complete += 1;
-            let report = self.report(now);
-            report.last_set = report.last_set.max(set.color.tag.set);
-            report.delay = report.delay.max(set.age.unwrap_or_default());
+            if id.layer == Layer::Base {
+                self.counters.complete += 1;
+                let report = self.report(now);
+                report.last_set = report.last_set.max(set.color.tag.set);
+                report.delay = report.delay.max(set.age.unwrap_or_default());
+            } else {
+                self.counters.complete_beside += 1;
+            }
             self.events.push_back(Event::Complete(Box::new(set)));
         }
     }

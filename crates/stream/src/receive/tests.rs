@@ -490,6 +490,17 @@ fn a_layer_that_breaks_does_not_hold_up_the_others() {
     again.header.group = 2;
     receiver.on_frame(now(300), again);
     assert_eq!(completed(&mut receiver, 300), [(face, 9, false)]);
+    // That a face starves is no news of the path: the base has all it needs.
+    let counters = receiver.counters();
+    assert_eq!((counters.complete, counters.missed), (2, 0));
+    assert_eq!((counters.complete_beside, counters.missed_beside), (2, 2));
+    let report = receiver.poll_feedback(now(600)).unwrap();
+    assert_eq!((report.complete, report.missed, report.last_set), (2, 0, SetId(101)));
+    // One that does not come at all in a still scene is asked for.
+    let stream = StreamId::of(&layer_frame(face, 20, 0).header);
+    receiver.on_still(now(1_000), stream, SetId(20));
+    receiver.on_still(now(2_000), stream, SetId(20));
+    assert_eq!(receiver.poll_feedback(now(2_500)).unwrap().missed, 1);
 }
 
 #[test]
