@@ -49,6 +49,9 @@ struct Args {
     /// Without a window: stays, receives, decodes and tells.
     #[arg(long)]
     headless: bool,
+    /// Without a window: walks to this cell, counted from 1, once in.
+    #[arg(long, requires = "headless", value_name = "CELL")]
+    walk_to: Option<u32>,
     /// Check checksums only.
     #[arg(long, requires = "headless", conflicts_with = "poses")]
     no_decode: bool,
@@ -84,7 +87,7 @@ fn main() -> anyhow::Result<()> {
     options.headset.resume_ticket = ticket.as_ref().and_then(Ticket::kept);
     match (&args.poses, &args.out) {
         (Some(list), Some(folder)) => runtime.block_on(capture(options, list, folder)),
-        _ if args.headless => runtime.block_on(stand(options, ticket)),
+        _ if args.headless => runtime.block_on(stand(options, ticket, args.walk_to)),
         _ => open(&args, options, ticket, &runtime),
     }
 }
@@ -157,7 +160,7 @@ async fn capture(options: Options, list: &Path, folder: &Path) -> anyhow::Result
     Ok(())
 }
 
-async fn stand(options: Options, ticket: Option<Ticket>) -> anyhow::Result<()> {
+async fn stand(options: Options, ticket: Option<Ticket>, walk_to: Option<u32>) -> anyhow::Result<()> {
     let (cancel, cancelled) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -165,7 +168,12 @@ async fn stand(options: Options, ticket: Option<Ticket>) -> anyhow::Result<()> {
         }
         std::future::pending::<()>().await;
     });
-    let mut person = Standing { pictures: 0, ticket };
+    let mut person = Standing {
+        pictures: 0,
+        is_new: false,
+        ticket,
+        walk_to,
+    };
     let end = net::run(options, &mut person, cancelled).await?;
     if let Some(ticket) = &mut person.ticket {
         ticket.keep(None);
@@ -177,7 +185,10 @@ async fn stand(options: Options, ticket: Option<Ticket>) -> anyhow::Result<()> {
 /// Someone who stands still and tells what happens.
 struct Standing {
     pictures: u64,
+    /// There was no picture since Welcome.
+    is_new: bool,
     ticket: Option<Ticket>,
+    walk_to: Option<u32>,
 }
 
 impl Wearer for Standing {
@@ -201,8 +212,13 @@ impl Wearer for Standing {
         match event {
             Event::Welcome { headset: id, resumed } => {
                 let tour = headset.tour().and_then(|t| t.title.as_ref()).map_or("", |t| &t.en);
-                let cell = headset.seat().map(|p| p.cell);
-                tracing::info!(headset = id.0, resumed, cell, tour, "in");
+                let at = headset.seat().copied().unwrap_or_default();
+                let seat = at.seat.unwrap_or_default();
+                tracing::info!(headset = id.0, resumed, cell = at.cell, seat.x, seat.z, tour, "in");
+                self.is_new = true;
+                if let Some(cell) = self.walk_to.take().filter(|_| !resumed) {
+                    headset.move_to_cell(cell.saturating_sub(1));
+                }
             }
             Event::RosterChanged => tracing::info!(people = headset.roster().len(), "roster"),
             Event::StopApplied(applied) => tracing::info!(?applied, "stop"),
@@ -213,6 +229,9 @@ impl Wearer for Standing {
 
     fn on_picture(&mut self, _at: Moment, picture: Picture) {
         self.pictures += 1;
+        if std::mem::take(&mut self.is_new) {
+            tracing::info!(set = picture.header.tag.set.0, "a picture");
+        }
         let layer = picture.header.layer;
         tracing::debug!(set = picture.header.tag.set.0, %layer, "picture");
     }

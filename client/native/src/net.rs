@@ -27,8 +27,14 @@ use tongyou_transport as transport;
 use transport::{Events, Link, ServerTrust};
 
 /// How long a lost connection is tried again.
-const RECONNECT_FOR: Duration = Duration::from_secs(30);
-const RECONNECT_PAUSES_MS: [u64; 5] = [100, 250, 500, 1000, 2000];
+const RECONNECT_FOR: Duration = Duration::from_secs(60);
+/// Attempts begin so often, and go on beside each other: one that has begun in a dead network repeats itself ever more
+/// slowly, and would notice late that it is back.
+const RECONNECT_EVERY: Duration = Duration::from_millis(500);
+/// The first one waits for so long: a server that is being restarted refuses at once.
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+/// A server from which nothing is heard for so long, not even answers to pings, is not there any more.
+const SILENT: Duration = Duration::from_millis(4500);
 /// When a wearer who gave no pose is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(67);
 /// Close codes of a server that does not want this headset back: refused, and replaced by another connection of it.
@@ -170,23 +176,19 @@ pub async fn run(options: Options, wearer: &mut dyn Wearer, cancel: watch::Recei
 }
 
 async fn connect_again(connect: &Connect, cancel: &watch::Receiver<bool>) -> Option<(Arc<dyn Link>, Events)> {
-    let until = tokio::time::Instant::now() + RECONNECT_FOR;
-    let pauses = RECONNECT_PAUSES_MS.iter().chain(std::iter::repeat(&2000));
-    let mut cancel = cancel.clone();
-    for pause in pauses {
-        let cancelled = cancel.wait_for(|c| *c);
-        if tokio::time::timeout(Duration::from_millis(*pause), cancelled)
-            .await
-            .is_ok()
-        {
-            return None;
-        }
-        match connect().await {
-            Ok(link) => return Some(link),
-            Err(error) => tracing::debug!(%error, "still no connection"),
-        }
-        if tokio::time::Instant::now() > until {
-            return None;
+    let begin = tokio::time::Instant::now();
+    let mut due = tokio::time::interval_at(begin + RECONNECT_FIRST, RECONNECT_EVERY);
+    let mut cancelled = cancel.clone();
+    let mut attempts = tokio::task::JoinSet::new();
+    while begin.elapsed() < RECONNECT_FOR {
+        tokio::select! {
+            biased;
+            Ok(_) = cancelled.wait_for(|c| *c) => return None,
+            Some(Ok(attempt)) = attempts.join_next() => match attempt {
+                Ok(link) => return Some(link),
+                Err(error) => tracing::debug!(%error, "still no connection"),
+            },
+            _ = due.tick() => { attempts.spawn(connect()); }
         }
     }
     None
@@ -232,6 +234,7 @@ pub async fn drive(
         cadence: display.cadence(),
         at_once: matches!(display, Display::None),
         ask_from: clock.now().client,
+        heard: clock.now().client,
         decode,
         headset,
         wearer,
@@ -296,6 +299,8 @@ struct Driver<'a> {
     at_once: bool,
     /// A wearer who gave no pose is not asked again before this.
     ask_from: ClientTime,
+    /// When something came from the server last.
+    heard: ClientTime,
     decode: Decode,
     headset: &'a mut Headset,
     wearer: &'a mut dyn Wearer,
@@ -309,7 +314,8 @@ impl Driver<'_> {
         let now = self.clock.now().client;
         let idle = now + Duration::from_secs(1);
         let display = self.cadence.as_ref().and_then(Cadence::due);
-        let wake = [self.headset.poll_timeout(), self.pose_due(now), display]
+        let silent = Some(self.heard + SILENT);
+        let wake = [self.headset.poll_timeout(), self.pose_due(now), display, silent]
             .into_iter()
             .flatten()
             .fold(idle, ClientTime::min);
@@ -323,6 +329,13 @@ impl Driver<'_> {
 
     fn on_timer(&mut self) {
         let at = self.clock.now();
+        if at.client >= self.heard + SILENT {
+            self.leave(Left::Closed {
+                code: transport::close_code::LOST,
+                reason: "nothing is heard of the server".to_owned(),
+            });
+            return;
+        }
         self.headset.on_timeout(at.client);
         self.drain(at);
         if self.pose_due(at.client).is_some_and(|due| due <= at.client) {
@@ -349,6 +362,7 @@ impl Driver<'_> {
 
     fn on_link_event(&mut self, event: Option<transport::Event>) {
         let at = self.clock.now();
+        self.heard = at.client;
         match event {
             Some(transport::Event::Control(message)) => self.headset.on_control(at.client, &message),
             Some(transport::Event::Datagram(datagram)) => self.headset.on_datagram(at.client, &datagram),
