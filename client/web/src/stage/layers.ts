@@ -6,8 +6,9 @@ import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
 
-/** Milliseconds of a display frame that uploading may take. */
+/** Milliseconds of a display frame that uploading may take, and while there is nothing to look at meanwhile. */
 const UPLOAD_BUDGET_MS = 3;
+const HURRIED_BUDGET_MS = 60;
 const UP = new three.Vector3(0, 1, 0);
 /** A change of stop begins with this part of the cross-fade done: its first frame already shows the new place. */
 export const STOP_FIRST_PART = 0.4;
@@ -27,6 +28,8 @@ export class Layers {
   readonly object = new three.Group();
   /** Makes cross-fades longer, to look at them. */
   stretch = 1;
+  /** What is on show is not what is to be seen. */
+  hurried = false;
   readonly #renderer: three.WebGLRenderer;
   #layers = new Map<number, Layer>();
   /** Where wearers stand in vantages of their own. */
@@ -136,7 +139,7 @@ export class Layers {
   update(nowMs: number, view: { forward: three.Vector3; halfAngle: number }, brightness: number): ShownSet[] {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
-      const tag = layer.work(UPLOAD_BUDGET_MS);
+      const tag = layer.work(this.hurried || !this.#shown ? HURRIED_BUDGET_MS : UPLOAD_BUDGET_MS);
       const rehearses = layer.tag !== null && layer.rehearsed < layer.faceCount;
       if (rehearses) this.#rehearse(layer);
       const waits = rehearses && layer !== this.#shown;

@@ -308,6 +308,7 @@ export class Live {
   #frame(info: FrameInfo): void {
     this.session.beforeFrame(info.displayedAtUs);
     this.#arrive(info.nowMs);
+    this.stage.layers.hurried = this.waiting || this.session.returning;
     this.#lookAhead(info.nowMs);
     const goal = this.waiting && this.stage.layers.shown ? 0.12 : 1;
     this.stage.brightness += (goal - this.stage.brightness) * Math.min(1, info.deltaS * 12);
@@ -372,6 +373,8 @@ export class Live {
   }
 
   #drawn(info: FrameInfo): void {
+    const { shown } = this.stage.layers;
+    if (shown?.tag) this.session.drew(shown.key, shown.tag.set);
     const walk = this.walks.at(-1);
     if (walk && walk.placedMs !== null && !this.#wanted) walk.shownMs ??= performance.now();
     if (!this.#presentNext || this.waiting || this.#wanted) return;

@@ -73,7 +73,9 @@ export interface Return {
   readonly lostMs: number;
   /** The server has let us in again. */
   readonly joinedMs: number;
-  /** The first set of the new connection is on show. */
+  /** The first set of the new connection was here, decoded. */
+  setMs: number | null;
+  /** It was drawn. */
   pictureMs: number | null;
 }
 
@@ -140,6 +142,8 @@ export class Session {
   #previewKey: number | null = null;
   #previewTimer: Timer | undefined;
   #newsAtMs = 0;
+  /** The first set of the base since the server let us in. */
+  #firstSet: number | null = null;
   #look: ReturnType<typeof setInterval> | undefined;
   /** Nothing has been heard of the picture for a while, neither a set nor that it is still. */
   stands = false;
@@ -156,6 +160,7 @@ export class Session {
       still: (still) => this.#news(vantageKey(still)),
       set: (set) => {
         this.#news(vantageKey(set.tag));
+        this.#noteFirst(set);
         this.#events.set(set);
       },
       closed: (reason) => this.#closed(reason),
@@ -261,11 +266,20 @@ export class Session {
     this.#guide({ case: "end", value: true });
   }
 
+  /** The connection is there again, and no picture of it yet. */
+  get returning(): boolean {
+    return this.returns.at(-1)?.pictureMs === null;
+  }
+
+  /** What a frame that was just drawn shows. */
+  drew(key: number, set: number): void {
+    const back = this.returns.at(-1);
+    if (!back || back.pictureMs !== null || this.#firstSet === null || set < this.#firstSet) return;
+    if (this.placement && vantageKey(this.placement) === key) back.pictureMs = wallMs(performance.now());
+  }
+
   /** The stage can show this set: tells the server when it is the first of what is being prepared. */
   setReady(key: number, set: number): void {
-    const back = this.returns.at(-1);
-    const here = this.placement && vantageKey(this.placement) === key;
-    if (back?.pictureMs === null && here && this.state === "joined") back.pictureMs = wallMs(performance.now());
     const prepared = this.prepared;
     if (!prepared || this.#readyEpoch === prepared.epoch) return;
     if (vantageKey({ epoch: prepared.epoch, vantage: prepared.placement.vantage }) !== key) return;
@@ -350,8 +364,14 @@ export class Session {
         clearTimeout(this.#commit?.timer);
         this.#commit = null;
         this.#retries = 0;
+        this.#firstSet = null;
         if (this.state === "reconnecting") {
-          this.returns.push({ lostMs: wallMs(this.#lostAtMs), joinedMs: wallMs(performance.now()), pictureMs: null });
+          this.returns.push({
+            lostMs: wallMs(this.#lostAtMs),
+            joinedMs: wallMs(performance.now()),
+            setMs: null,
+            pictureMs: null,
+          });
           if (this.returns.length > 100) this.returns.shift();
         }
         if (welcome.current) this.current = { epoch: welcome.current.epoch, stop: welcome.current.stop };
@@ -563,6 +583,14 @@ export class Session {
   #news(key: number): void {
     if (this.placement && vantageKey(this.placement) === key) this.#newsAtMs = performance.now();
     if (this.stands) this.#lookAround();
+  }
+
+  #noteFirst({ tag, layer }: DecodedSet): void {
+    const here = this.placement && vantageKey(this.placement) === vantageKey(tag);
+    if (this.#firstSet !== null || layer !== "base" || !here || this.state !== "joined") return;
+    this.#firstSet = tag.set;
+    const back = this.returns.at(-1);
+    if (back?.setMs === null) back.setMs = wallMs(performance.now());
   }
 
   #lookAround(): void {

@@ -150,6 +150,8 @@ const events: LinkEvents = {
 const streamEvents: StreamEvents = {
   mayDecode: (s) => decoders.grant(s),
   complete(header) {
+    // What comes beside the base must not lower its quality when it has to wait.
+    if (header.layer !== "base") return;
     report.complete += 1;
     total.complete += 1;
     report.lastSet = Math.max(report.lastSet, header.tag.set);
@@ -183,14 +185,14 @@ function tick(): void {
 
 function isWrong(): boolean {
   return (
-    streams.some((s) => s.missed > 0) ||
+    streams.some((s) => s.layer === "base" && s.missed > 0) ||
     streams.reduce((sum, s) => sum + s.decodeQueue, 0) > DECODE_QUEUE ||
     report.delayMs > report.delayBeforeMs + DELAY_GREW_MS
   );
 }
 
 function sendFeedback(now: number): void {
-  const missed = streams.reduce((sum, s) => sum + s.takeMissed(), 0);
+  const missed = streams.reduce((sum, s) => sum + (s.layer === "base" ? s.takeMissed() : s.takeInVain()), 0);
   total.missed += missed;
   const decodeQueue = streams.reduce((sum, s) => sum + s.decodeQueue, 0);
   link?.sendDatagram(

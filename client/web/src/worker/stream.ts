@@ -104,9 +104,14 @@ export class Stream {
   }
 
   takeMissed(): number {
+    return this.takeInVain() + this.#queue.takeMissed();
+  }
+
+  /** Only what heartbeats named in vain: that has to come again in any layer. */
+  takeInVain(): number {
     const missed = this.#missed;
     this.#missed = 0;
-    return missed + this.#queue.takeMissed();
+    return missed;
   }
 
   close(): void {
