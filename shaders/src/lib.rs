@@ -53,7 +53,13 @@ impl Shader {
     #[must_use]
     pub const fn entry_points(self) -> &'static [&'static str] {
         match self {
-            Self::Raster => &["vs_view", "fs_opaque", "fs_alpha", "fs_opaque_behind", "fs_alpha_behind"],
+            Self::Raster => &[
+                "vs_view",
+                "fs_opaque",
+                "fs_alpha",
+                "fs_opaque_behind",
+                "fs_alpha_behind",
+            ],
             Self::Shadow => &["vs_shadow", "fs_shadow_alpha"],
             Self::Shade => &["cs_shade"],
             Self::ShadeEye => &["cs_shade", "cs_depth"],
@@ -65,6 +71,8 @@ impl Shader {
                 "fs_surface",
                 "fs_sheet",
                 "fs_edge",
+                "vs_cover",
+                "fs_cover",
             ],
             Self::PresentFigures => &["vs_figure", "fs_figure"],
         }

@@ -21,6 +21,8 @@ const REACH_M: f32 = 0.5;
 /// A strip is at least so wide, in texels: what is less the headset's continued background fills well enough. So thin is
 /// the strip behind what stands 20 m away before the sky.
 const NARROWEST: f32 = 6.0;
+/// Narrower ones are cut too in a tile that is drawn for another's sake, so far as they are seen at all.
+const VISIBLE: f32 = 1.0;
 /// And is not followed further than this.
 const WIDEST: f32 = 128.0;
 /// A cut lies at this part of the way, in inverse depth, from the far side of an edge to the near one.
@@ -185,9 +187,10 @@ impl<'a> Scan<'a> {
         let (near_at, far_at) = if to_left { (i - 1, i) } else { (i, i - 1) };
         let [near, far] = [near_at, far_at].map(|i| f32::from(self.depth[start + i * step]));
         let width = ((near - far) * self.parallax).min(WIDEST);
-        if width < NARROWEST {
+        if width < VISIBLE {
             return;
         }
+        let counts = width >= NARROWEST;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -211,7 +214,8 @@ impl<'a> Scan<'a> {
             }
             let tile = self.tile_of(at);
             if n < width {
-                self.strips[at] = self.strips[at].max(cut);
+                let cuts = if counts { &mut self.strips } else { &mut self.beside };
+                cuts[at] = cuts[at].max(cut);
                 last_tile = Some(tile);
             } else if n < width + MARGIN || (last_tile == Some(tile) && d < near * 1.08) {
                 self.beside[at] = self.beside[at].max(cut);

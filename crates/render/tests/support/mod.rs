@@ -3,12 +3,14 @@
     dead_code,
     unreachable_pub,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::unwrap_used,
     reason = "each user takes what it needs; colours are clamped by construction"
 )]
 
 use glam::{Quat, Vec2, Vec3};
-use tongyou_protocol::TourTime;
+use tongyou_protocol::{TourTime, cube};
 use tongyou_render::{
     Config, Error, Executor, Frame, Memory, SceneId, VantageKey, VantageKind, VantageRequest, plan, rgb_from_nv12,
 };
@@ -447,4 +449,52 @@ pub fn square(detail: u32) -> Scene {
         });
     }
     scene
+}
+
+/// Texels that a head uncovers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Uncovered {
+    /// That eyes beside the rendered point see at all.
+    pub all: usize,
+    /// That the panorama does not have, since something stands before them.
+    pub hidden: usize,
+    /// Those of them that what lies behind has.
+    pub there: usize,
+}
+
+/// Looks from `by` metres to each of six sides of a panorama, and asks for each texel whether the panorama has it, or
+/// else its picture of what lies behind.
+pub fn uncovered(executor: &mut Executor, base: &VantageRequest, seen: &Frame, behind: &Frame, by: f32) -> Uncovered {
+    let side = cube::FACE_SIZE;
+    let mut found = Uncovered::default();
+    for away in cube::FACES.map(|f| (f.forward + f.right * 0.3).normalize() * by) {
+        let moved = VantageRequest {
+            point: base.point + away,
+            ..base.clone()
+        };
+        let truth = draw(executor, &moved).depth.unwrap();
+        for (i, d) in truth.iter().enumerate().filter(|(_, d)| **d > 0) {
+            let i = i as u32;
+            let (face, y, x) = (i / (side * side), i / side % side, i % side);
+            let place = |t: u32| (t as f32 + 0.5) / side as f32 * 2.0 - 1.0;
+            let z = base.near * 65535.0 / f32::from(*d);
+            let from_eye = cube::FACES[face as usize].direction(place(x), place(y), cube::HALF_TANGENT) * z;
+            let at = from_eye + away;
+            let (other, u, v) = cube::locate(at, cube::HALF_TANGENT).unwrap();
+            let expected = 65535.0 * base.near / at.dot(cube::FACES[other].forward);
+            let texel = |t: f32| ((t * 0.5 + 0.5) * side as f32).clamp(1.0, side as f32 - 2.0) as usize;
+            let around = |depth: &[u16], fits: &dyn Fn(f32) -> bool| {
+                let rows = texel(v) - 1..=texel(v) + 1;
+                let mut all = rows.flat_map(|y| (texel(u) - 1..=texel(u) + 1).map(move |x| (x, y)));
+                all.any(|(x, y)| fits(f32::from(depth[(other * side as usize + y) * side as usize + x])))
+            };
+            found.all += 1;
+            let is_it = |d: f32| (d - expected).abs() <= 2.0 + expected * 0.05;
+            if !around(seen.depth.as_ref().unwrap(), &|d| d <= expected * 1.05 + 2.0) {
+                found.hidden += 1;
+                found.there += usize::from(around(behind.depth.as_ref().unwrap(), &is_it));
+            }
+        }
+    }
+    found
 }
