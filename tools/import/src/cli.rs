@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tongyou_import::progress::{self, Progress};
 use tongyou_import::write::{self, Input, Manifest, Output, Rights};
-use tongyou_import::{Limits, Options, Placement, Surface, Up, import, inspect, validate};
+use tongyou_import::{
+    Error, Job, Limits, Options, Placement, Plan, Run, Surface, Up, default_memory, import_all, inspect, parse_memory,
+    validate,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -41,9 +45,9 @@ enum Command {
 
 #[derive(Args)]
 struct Import {
-    /// The scan
+    /// The scans: several become one scene in one frame
     #[arg(required = true)]
-    scan: Option<PathBuf>,
+    scans: Vec<PathBuf>,
     /// The scene to write: a folder, or one file where it ends in .glb
     #[arg(long, required = true)]
     out: Option<PathBuf>,
@@ -65,6 +69,24 @@ struct Import {
     /// Write floats and PNG rather than KHR_mesh_quantization, EXT_meshopt_compression and KTX2
     #[arg(long)]
     plain: bool,
+    /// The most memory to use; by default half of the machine's
+    #[arg(long, value_name = "1GiB", value_parser = parse_memory)]
+    max_memory: Option<u64>,
+    /// Threads; by default one a core. The outcome does not depend on it
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Go on with what was interrupted
+    #[arg(long)]
+    resume: bool,
+    /// How far it is: on a terminal, as JSON lines on standard error, or not at all
+    #[arg(long, value_enum, default_value_t = Tell::Auto)]
+    progress: Tell,
+    /// How far a point of a tile may move, in metres; by default half a millionth of the scan and at most 0.0005
+    #[arg(long, value_name = "METRES", value_parser = metres)]
+    precision: Option<f64>,
+    /// No tiles of points, however many there are
+    #[arg(long)]
+    no_tiles: bool,
     /// Whom to name
     #[arg(long, default_value = "")]
     attribution: String,
@@ -107,9 +129,17 @@ enum Axis {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Tell {
+    Auto,
+    Json,
+    None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Points {
     Auto,
     Ground,
+    Object,
     Surfels,
 }
 
@@ -123,6 +153,13 @@ fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
         Ok(all)
     } else {
         Err("has a number that is not finite".into())
+    }
+}
+
+fn metres(text: &str) -> Result<f64, String> {
+    match numbers(text)? {
+        [v] if (1e-7..=1.0).contains(&v) => Ok(v),
+        _ => Err("must lie between 0.0000001 and 1".into()),
     }
 }
 
@@ -198,7 +235,7 @@ impl Import {
     fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         let start = Instant::now();
         // The parser asks for both where there is no subcommand.
-        let (Some(scan), Some(out_path)) = (self.scan, self.out) else {
+        let (false, Some(out_path)) = (self.scans.is_empty(), self.out) else {
             return Err("a scan and --out are needed".into());
         };
         let name = out_path
@@ -219,18 +256,62 @@ impl Import {
             surface: match self.surface {
                 Points::Auto => Surface::Auto,
                 Points::Ground => Surface::Ground,
+                Points::Object => Surface::Object,
                 Points::Surfels => Surface::Surfels,
             },
             placement,
             fragment_share: self.fragments,
+            precision_m: self.precision,
+            threads: self.threads.unwrap_or(Options::default().threads).clamp(1, 256),
+            memory: self.max_memory.unwrap_or_else(default_memory),
         };
-        let (scene, report) = import(&scan, &name, &options)?;
+        if !as_file {
+            write::may_replace(&out_path)?;
+        }
+        let plan = Plan::new(&self.scans, &out_path, &options, true)?;
+        writeln!(out, "{plan}")?;
+        out.flush()?;
+        let options = Options {
+            threads: plan.threads,
+            ..options
+        };
+        let progress = Progress::new(match self.progress {
+            Tell::Auto => progress::Report::Terminal,
+            Tell::Json => progress::Report::Json,
+            Tell::None => progress::Report::Quiet,
+        });
+        let job = Job::open(&out_path, &self.scans, &options, self.resume)?;
+        on_interrupt(&out_path)?;
+        if job.is_resumed() {
+            writeln!(out, "resumed   what was interrupted")?;
+        }
+        let run = Run {
+            job: Some(&job),
+            tiles: !as_file && !self.no_tiles,
+            progress: &progress,
+        };
+        let made = import_all(&self.scans, &name, &options, &run);
+        progress.clear();
+        let (scene, report) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                // Nothing of a refused input is worth keeping; a full disk is no fault of the input.
+                if !matches!(error, Error::Io { .. }) {
+                    job.abandon();
+                }
+                return Err(error.into());
+            }
+        };
         writeln!(out, "{report}")?;
+        progress.stage("write", 0);
         if as_file {
             let bytes = write::glb(&scene, !self.plain)?;
-            write::file(&out_path, &bytes)?;
+            write::file(&job.out().join("scene.glb"), &bytes)?;
+            job.commit_file("scene.glb")?;
+            progress.stage("done", 0);
+            progress.clear();
             written(out, &out_path, bytes.len(), "", start)?;
-            return Ok(());
+            return memory(out, options.memory);
         }
         let output = Output {
             packed: !self.plain,
@@ -239,11 +320,12 @@ impl Import {
                 licence: self.licence,
             },
         };
-        let input = Input::new(&scan, &options.placement)?;
-        let manifest = write::folder(&out_path, input, &scene, &report, &output)?;
-        for warning in tongyou_import::finish(&out_path)? {
-            writeln!(out, "warning   {warning}")?;
-        }
+        let inputs = self.scans.iter().map(|scan| Input::new(scan, &options.placement));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let manifest = write::fill(&job.out(), inputs, &scene, &report, &output)?;
+        job.commit()?;
+        progress.stage("done", 0);
+        progress.clear();
         for level in &manifest.level {
             let error = if level.geometric_error_m > 0.0 {
                 format!(
@@ -256,8 +338,31 @@ impl Import {
             };
             written(out, &out_path.join(&level.file), level.bytes, &error, start)?;
         }
-        Ok(())
+        memory(out, options.memory)
     }
+}
+
+/// On Ctrl-C: the target is as it was. What is finished is kept for `--resume`, else nothing is left.
+fn on_interrupt(target: &Path) -> Result<(), Failure> {
+    let (folder, target) = (Job::folder_for(target), target.to_owned());
+    ctrlc::set_handler(move || {
+        let mut error = std::io::stderr();
+        // Whoever interrupts may have closed standard error as well.
+        let _ = if Job::is_worth_keeping(&folder) {
+            writeln!(
+                error,
+                "\ninterrupted: {} is as it was; --resume goes on, or remove {}",
+                target.display(),
+                folder.display()
+            )
+        } else {
+            // Other threads may still be writing into it.
+            (0..20).any(|_| std::fs::remove_dir_all(&folder).is_ok() || !folder.exists());
+            writeln!(error, "\ninterrupted: {} is as it was", target.display())
+        };
+        std::process::exit(130);
+    })?;
+    Ok(())
 }
 
 fn written(out: &mut impl Write, path: &Path, bytes: usize, more: &str, start: Instant) -> std::io::Result<()> {
@@ -268,6 +373,21 @@ fn written(out: &mut impl Write, path: &Path, bytes: usize, more: &str, start: I
         path.display(),
         bytes as f64 / 1e6
     )
+}
+
+/// What was used in the end, where the system says so.
+fn memory(out: &mut impl Write, limit: u64) -> Result<(), Failure> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    if let Some(kibibytes) = peak.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()) {
+        writeln!(
+            out,
+            "memory    peak {} MiB of {} MiB",
+            kibibytes.div_ceil(1024),
+            limit >> 20
+        )?;
+    }
+    Ok(())
 }
 
 /// A length for people: small things are measured in millimetres.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::budget::bytes_text;
+
 /// Something that ends an import. The message names the file, the place in it and the fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +33,18 @@ pub enum Error {
         option: &'static str,
         /// What is wrong with its value.
         fault: String,
+    },
+    /// It would take more memory than it may.
+    #[error("{what}: would need about {} of memory, allowed are {} (--max-memory): {advice}", bytes_text(*needed), bytes_text(*limit))]
+    Memory {
+        /// Bytes that it would take.
+        needed: u64,
+        /// Bytes that it may take.
+        limit: u64,
+        /// The inputs, or the one being read.
+        what: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// A scene can not be added to a tour.
     #[error("add: {fault}")]

@@ -1,11 +1,16 @@
-//! Collects what a reader streams, until the stages after it work on chunks of their own.
+//! Collects what a reader streams: in memory what fits, on disk points that are too many.
+
+use std::path::PathBuf;
 
 use glam::DVec3;
 
+use crate::Error;
+use crate::budget::{IN_MEMORY, Need};
 use crate::data::{Chunk, Look, Part, Points, Splat};
+use crate::progress::Progress;
 use crate::read::{self, Limits};
 use crate::source::Source;
-use crate::{Error, ScanPoint};
+use crate::tiles::spill::{Spill, Spilled};
 
 /// Everything of one file.
 #[derive(Debug, Default)]
@@ -15,19 +20,54 @@ pub(crate) struct Gathered {
     pub(crate) parts: Vec<Part>,
     pub(crate) look: Look,
     pub(crate) warnings: Vec<String>,
+    /// Points that were too many for memory; then `points` is empty.
+    pub(crate) spilled: Option<Spilled>,
+}
+
+/// What all inputs of an import share.
+pub(crate) struct Room<'a> {
+    /// What is in memory so far.
+    pub(crate) need: Need,
+    /// Bytes that must not be passed; 0 for no limit.
+    pub(crate) limit: u64,
+    pub(crate) limits: &'a Limits,
+    pub(crate) progress: &'a Progress,
 }
 
 /// Colour of a point that has none.
 const GREY: [u8; 3] = [128; 3];
 
-/// Reads a file whole.
-pub(crate) fn gather(source: &Source, limits: &Limits) -> Result<Gathered, Error> {
+/// Reads a file whole. With more points than memory should hold they go to `spill`.
+pub(crate) fn gather(source: &Source, room: &mut Room<'_>, spill_to: Option<PathBuf>) -> Result<Gathered, Error> {
     let mut out = Gathered::default();
     let (mut any_colors, mut all_normals) = (false, true);
-    read::read(source, limits, &mut |chunk| {
+    let mut spill: Option<Spill> = None;
+    let name = source.path.display().to_string();
+    read::read(source, room.limits, &mut |chunk| {
         match chunk {
             Chunk::Points(points) => {
+                let count = points.positions.len() as u64;
+                room.progress.advance(count);
                 any_colors |= !points.colors.is_empty();
+                all_normals &= !points.normals.is_empty() || points.positions.is_empty();
+                if spill.is_none()
+                    && let Some(path) = &spill_to
+                    && room.need.points + count > IN_MEMORY
+                {
+                    let mut begun = Spill::create(path)?;
+                    let mut before = std::mem::take(&mut out.points);
+                    room.need.points -= before.positions.len() as u64;
+                    if !any_colors {
+                        before.colors.clear();
+                    }
+                    begun.add(&before)?;
+                    spill = Some(begun);
+                }
+                if let Some(spill) = &mut spill {
+                    return spill.add(&points);
+                }
+                room.need.points += count;
+                room.need.check(room.limit, &name)?;
                 // A number for each point, or the chunks would no longer match.
                 let before = out.points.positions.len();
                 out.points.intensities.resize(before, 0.0);
@@ -36,15 +76,29 @@ pub(crate) fn gather(source: &Source, limits: &Limits) -> Result<Gathered, Error
                     let grey = out.points.colors.len() + points.positions.len();
                     out.points.colors.resize(grey, GREY);
                 }
-                all_normals &= !points.normals.is_empty() || points.positions.is_empty();
                 out.points.positions.extend(points.positions);
                 out.points.colors.extend(points.colors);
                 out.points.normals.extend(points.normals);
                 out.points.noise += points.noise;
             }
-            Chunk::Splats(splats) => out.splats.extend(splats),
-            Chunk::Part(part) => out.parts.push(part),
-            Chunk::Look(look) => out.look = look,
+            Chunk::Splats(splats) => {
+                room.progress.advance(splats.len() as u64);
+                room.need.splats += splats.len() as u64;
+                room.need.check(room.limit, &name)?;
+                out.splats.extend(splats);
+            }
+            Chunk::Part(part) => {
+                room.progress.advance(part.positions.len() as u64);
+                room.need.vertices += part.positions.len() as u64;
+                room.need.triangles += part.indices.len() as u64 / 3;
+                room.need.check(room.limit, &name)?;
+                out.parts.push(part);
+            }
+            Chunk::Look(look) => {
+                room.need.pixels += look.images.iter().map(|i| i.pixels.len() as u64 / 4).sum::<u64>();
+                room.need.check(room.limit, &name)?;
+                out.look = look;
+            }
             Chunk::Warning(text) => {
                 if out.warnings.len() < 100 && !out.warnings.contains(&text) {
                     out.warnings.push(text);
@@ -53,6 +107,14 @@ pub(crate) fn gather(source: &Source, limits: &Limits) -> Result<Gathered, Error
         }
         Ok(())
     })?;
+    if let Some(spill) = spill {
+        if all_normals {
+            out.warnings
+                .push("tiles of points have no normals: those of the file are left out".into());
+        }
+        out.spilled = Some(spill.end(&out.warnings)?);
+        return Ok(out);
+    }
     if !all_normals {
         out.points.normals.clear();
     }
@@ -90,24 +152,34 @@ fn greys(points: &mut Points) {
 }
 
 impl Gathered {
-    /// All positions, in the file's coordinates.
+    /// What an earlier run left of an input that has nothing but points.
+    pub(crate) fn again(spilled: Spilled) -> Self {
+        Self {
+            warnings: spilled.warnings.clone(),
+            spilled: Some(spilled),
+            ..Self::default()
+        }
+    }
+
+    /// Puts points that are in memory to the others on disk.
+    pub(crate) fn spill(&mut self, path: PathBuf) -> Result<(), Error> {
+        if self.points.positions.is_empty() {
+            return Ok(());
+        }
+        let mut spill = Spill::create(&path)?;
+        spill.add(&std::mem::take(&mut self.points))?;
+        self.spilled = Some(spill.end(&self.warnings)?);
+        Ok(())
+    }
+
+    /// All positions, in the file's coordinates; of points on disk only the corners of the box around them.
     pub(crate) fn positions(&self) -> impl Iterator<Item = DVec3> {
         let points = self.points.positions.iter().copied();
         let splats = self.splats.iter().map(|s| s.position.as_dvec3());
-        points
+        let spilled = self.spilled.iter().flat_map(|s| [s.min, s.max]).map(DVec3::from);
+        spilled
+            .chain(points)
             .chain(splats)
             .chain(self.parts.iter().flat_map(|p| p.positions.iter().copied()))
-    }
-
-    /// The points as those of a scan, at the places that `place` gives; points that have none are left out.
-    pub(crate) fn placed(&self, place: impl Fn(DVec3) -> Option<DVec3>) -> Vec<ScanPoint> {
-        let all = self.points.positions.iter().zip(&self.points.colors);
-        all.filter_map(|(&p, &color)| {
-            Some(ScanPoint {
-                position: place(p)?,
-                color,
-            })
-        })
-        .collect()
     }
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod add;
+mod budget;
 mod cells;
 mod clean;
 mod collide;
@@ -18,17 +19,22 @@ mod finish;
 mod gather;
 pub mod georef;
 mod import;
+mod job;
 mod measure;
+mod parallel;
 mod preview;
+pub mod progress;
 mod read;
 mod report;
 pub mod simplify;
 mod source;
 mod surface;
+mod tiles;
 mod validate;
 pub mod write;
 
 pub use add::{Added, Addition, add};
+pub use budget::{Plan, default_memory, parse_memory};
 pub use cells::Draft;
 pub use data::{Bounds, Chunk, Look, Part, Points, Splat, Summary, Up};
 pub use detect::Format;
@@ -36,10 +42,11 @@ pub use error::Error;
 pub use finish::{CollisionFile, finish};
 pub use georef::{Frame, Placement};
 use glam::DVec3;
-pub use import::import;
+pub use import::{Run, import, import_all};
+pub use job::Job;
 pub use preview::{Angles, Picture, preview, walk};
 pub use read::{DECODER_THREAD, Limits, Sink, inspect, read};
-pub use report::{Ground, Meshes, Report, Surfels, Work};
+pub use report::{Ground, Meshes, Object, Report, Surfels, Tiles, Work};
 pub use source::Source;
 pub use validate::{Findings, validate};
 
@@ -58,6 +65,13 @@ pub struct Options {
     pub placement: Placement,
     /// Detached pieces of a mesh with a smaller share of its area are left out; 0 keeps all.
     pub fragment_share: f64,
+    /// How far a point of a tile may move along an axis in metres; by default half a millionth of the scan, and no
+    /// more than half a millimetre.
+    pub precision_m: Option<f64>,
+    /// Threads to work on. The outcome does not depend on it.
+    pub threads: usize,
+    /// Bytes of memory that must not be passed; 0 for no limit.
+    pub memory: u64,
 }
 
 impl Default for Options {
@@ -69,6 +83,9 @@ impl Default for Options {
             surface: Surface::Auto,
             placement: Placement::default(),
             fragment_share: 2e-4,
+            precision_m: None,
+            threads: parallel::cores(),
+            memory: 0,
         }
     }
 }
@@ -81,6 +98,8 @@ pub enum Surface {
     Auto,
     /// One surface over the plan, heights on top; what grows becomes tufts. For scans from the air.
     Ground,
+    /// A closed surface around an object, by signed distances.
+    Object,
     /// A small square for each point, turned as its neighbours lie. For objects and rooms.
     Surfels,
 }

@@ -38,6 +38,23 @@ pub(crate) fn distance(a: &Scene, b: &Scene) -> Distance {
     Distance { max_m: max, rms_m }
 }
 
+/// The distances from places to the meshes of a scene whose nodes have no transforms.
+pub(crate) fn from_points(places: impl Iterator<Item = Vec3>, scene: &Scene) -> Distance {
+    let Some(tree) = Tree::new(&triangles(scene)) else {
+        return Distance::default();
+    };
+    let (mut max, mut squares, mut count) = (0.0_f32, 0.0_f64, 0.0_f64);
+    for place in places {
+        let distance = tree.distance(place);
+        max = max.max(distance);
+        squares += f64::from(distance) * f64::from(distance);
+        count += 1.0;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a distance in a scene of 100 km")]
+    let rms_m = (squares / count.max(1.0)).sqrt() as f32;
+    Distance { max_m: max, rms_m }
+}
+
 fn triangles(scene: &Scene) -> Vec<[Vec3; 3]> {
     let primitives = scene.meshes.iter().flat_map(|m| &m.primitives);
     let each = primitives.flat_map(|p| {

@@ -8,10 +8,13 @@ use crate::{Frame, Splat};
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The format of the input.
+    /// The formats of the inputs.
     pub format: String,
-    /// What was made of it.
-    pub work: Work,
+    /// What was made of it: meshes, then splats, then points.
+    pub work: Vec<Work>,
+    /// Tiles of points, where they were too many for one file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<Tiles>,
     /// Triangles of the scene, the base disc not counted.
     pub triangles: usize,
     /// Smallest corner in local metres: east, north, up.
@@ -37,8 +40,29 @@ pub enum Work {
     Ground(Ground),
     /// A square for each point or splat.
     Surfels(Surfels),
+    /// A surface around an object.
+    Object(Object),
     /// Meshes, cleaned.
     Meshes(Meshes),
+}
+
+/// Of tiles of points.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tiles {
+    /// Points in the tiles.
+    pub points: u64,
+    /// How many tiles.
+    pub tiles: usize,
+    /// Bytes of all tiles.
+    pub bytes: u64,
+    /// Points at a place that has one already.
+    pub duplicates: u64,
+    /// Points marked as noise, or alone.
+    pub outliers: u64,
+    /// Points outside of the crop or without a place on Earth.
+    pub outside: u64,
+    /// How far a point stands from where it was measured, at most.
+    pub moved_m: f64,
 }
 
 /// Of a surface over the plan.
@@ -46,6 +70,8 @@ pub enum Work {
 pub struct Ground {
     /// Points in the file.
     pub points: usize,
+    /// Points that are there twice.
+    pub duplicates: usize,
     /// Points marked as noise, or alone in the air.
     pub outliers: usize,
     /// Points of the surface after thinning.
@@ -60,11 +86,32 @@ pub struct Ground {
     pub cell_m: f64,
 }
 
+/// Of a surface around an object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Object {
+    /// Points in the file.
+    pub points: usize,
+    /// Points that are there twice.
+    pub duplicates: usize,
+    /// Points marked as noise or without company.
+    pub outliers: usize,
+    /// Vertices of the surface.
+    pub vertices: usize,
+    /// Side of the grid's cells in metres.
+    pub cell_m: f64,
+    /// The largest measured distance from a point to the surface.
+    pub error_m: f32,
+    /// Root of the mean square of these distances.
+    pub rms_error_m: f32,
+}
+
 /// Of squares.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Surfels {
     /// Points or splats in the file.
     pub points: usize,
+    /// Points that are there twice.
+    pub duplicates: usize,
     /// Points marked as noise or without company, splats that are nearly clear.
     pub outliers: usize,
     /// Squares drawn.
@@ -107,12 +154,37 @@ impl std::fmt::Display for Report {
             "extent    {:.1} m east, {:.1} m north, {:.1} m up",
             size.x, size.y, size.z
         )?;
-        match &self.work {
-            Work::Ground(ground) => {
+        if let Some(tiles) = &self.tiles {
+            writeln!(
+                f,
+                "tiles     {} points in {} tiles, {:.1} MB; {} duplicates and {} outliers dropped, {} outside",
+                tiles.points,
+                tiles.tiles,
+                tiles.bytes as f64 / 1e6,
+                tiles.duplicates,
+                tiles.outliers,
+                tiles.outside
+            )?;
+        }
+        for work in &self.work {
+            work.fmt(f)?;
+        }
+        write!(f, "triangles {}", self.triangles)?;
+        for warning in &self.warnings {
+            write!(f, "\nwarning   {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ground(ground) => {
                 writeln!(
                     f,
-                    "points    {} read, {} outliers dropped",
-                    ground.points, ground.outliers
+                    "points    {} read, {} duplicates and {} outliers dropped",
+                    ground.points, ground.duplicates, ground.outliers
                 )?;
                 writeln!(
                     f,
@@ -125,11 +197,11 @@ impl std::fmt::Display for Report {
                     ground.foliage, ground.tufts
                 )?;
             }
-            Work::Surfels(surfels) => {
+            Self::Surfels(surfels) => {
                 writeln!(
                     f,
-                    "points    {} read, {} outliers dropped",
-                    surfels.points, surfels.outliers
+                    "points    {} read, {} duplicates and {} outliers dropped",
+                    surfels.points, surfels.duplicates, surfels.outliers
                 )?;
                 writeln!(
                     f,
@@ -137,7 +209,19 @@ impl std::fmt::Display for Report {
                     surfels.kept, surfels.cell_m
                 )?;
             }
-            Work::Meshes(meshes) => {
+            Self::Object(object) => {
+                writeln!(
+                    f,
+                    "points    {} read, {} duplicates and {} outliers dropped",
+                    object.points, object.duplicates, object.outliers
+                )?;
+                writeln!(
+                    f,
+                    "surface   {} vertices, one a {:.4} m cell; points lie {:.5} m off, at most {:.5} m",
+                    object.vertices, object.cell_m, object.rms_error_m, object.error_m
+                )?;
+            }
+            Self::Meshes(meshes) => {
                 writeln!(f, "mesh      {} triangles in {} parts", meshes.triangles, meshes.parts)?;
                 writeln!(
                     f,
@@ -145,10 +229,6 @@ impl std::fmt::Display for Report {
                     meshes.degenerate, meshes.duplicates, meshes.fragments, meshes.fragment_triangles, meshes.cropped
                 )?;
             }
-        }
-        write!(f, "triangles {}", self.triangles)?;
-        for warning in &self.warnings {
-            write!(f, "\nwarning   {warning}")?;
         }
         Ok(())
     }

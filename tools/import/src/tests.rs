@@ -14,7 +14,7 @@ fn scan() -> PathBuf {
 #[test]
 fn autzen_becomes_a_scene_in_metres_at_its_place() {
     let (scene, report) = import(&scan(), "autzen-scan", &Options::default()).unwrap();
-    let Work::Ground(ground) = &report.work else {
+    let [Work::Ground(ground)] = &report.work[..] else {
         panic!("not ground: {report}")
     };
     assert_eq!(ground.points, 110_000);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::DVec3;
+use glam::{DVec3, Vec3};
 
 use crate::ScanPoint;
 
@@ -17,6 +17,23 @@ pub(crate) type Cell = (i64, i64);
 #[expect(clippy::cast_possible_truncation, reason = "metres within 100 km")]
 pub(crate) fn cell(position: DVec3, side: f64) -> Cell {
     ((position.x / side).floor() as i64, (position.y / side).floor() as i64)
+}
+
+/// Drops points at a place that has one already, and their normals; of several the first stays. Returns how many.
+pub(crate) fn drop_duplicates(points: &mut Vec<ScanPoint>, normals: &mut Vec<Vec3>) -> usize {
+    let place = |p: &ScanPoint| (p.position + DVec3::ZERO).to_array().map(f64::to_bits);
+    let mut order: Vec<([u64; 3], usize)> = points.iter().enumerate().map(|(at, p)| (place(p), at)).collect();
+    order.sort_unstable();
+    let mut twice = vec![false; points.len()];
+    for pair in order.windows(2) {
+        twice[pair[1].1] = pair[0].0 == pair[1].0;
+    }
+    let before = points.len();
+    let mut keep = twice.iter();
+    points.retain(|_| !keep.next().copied().unwrap_or_default());
+    let mut keep = twice.iter();
+    normals.retain(|_| !keep.next().copied().unwrap_or_default());
+    before - points.len()
 }
 
 /// Drops points that have no company.

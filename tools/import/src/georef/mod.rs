@@ -4,6 +4,7 @@ mod crs;
 mod enu;
 pub mod gcj;
 pub(crate) mod geokeys;
+mod shared;
 mod wkt;
 
 pub use crs::{Crs, Kind};
@@ -237,21 +238,7 @@ impl Local {
         let enu = |p: DVec3| crs.lat_lon(p.x, p.y, p.z).map(|(lat, lon, h)| tangent.enu(lat, lon, h));
         let corners = Bounds::around([bounds.min, bounds.max].into_iter().filter_map(enu));
         check_width(source, corners.map_or(DVec3::ZERO, |b| b.size()))?;
-        // How the frame is turned against the file's grid, from steps of about a metre.
-        let step = if crs.kind == Kind::Geographic {
-            1e-5
-        } else {
-            1.0 / crs.unit_m
-        };
-        let column = |axis: DVec3| {
-            let there = enu(middle + axis).zip(enu(middle)).map(|(a, b)| a - b);
-            there.and_then(DVec3::try_normalize).unwrap_or(axis.normalize())
-        };
-        let turn = DMat3::from_cols(
-            column(DVec3::X * step),
-            column(DVec3::Y * step),
-            column(DVec3::Z * if crs.kind == Kind::Geographic { 1.0 } else { step }),
-        );
+        let turn = shared::turned(&crs, &tangent, middle);
         Ok(Self {
             frame: Frame::Earth {
                 lat,

@@ -2,4 +2,5 @@
 
 pub(crate) mod foliage;
 pub(crate) mod ground;
+pub(crate) mod object;
 pub(crate) mod surfels;

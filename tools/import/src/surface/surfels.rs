@@ -132,7 +132,7 @@ pub(crate) fn of_points(points: Vec<ScanPoint>, normals: Vec<Vec3>, most: usize)
 }
 
 /// The direction in which points near each other vary least, upwards where it can.
-fn plane(points: &[DVec3]) -> DVec3 {
+pub(super) fn plane(points: &[DVec3]) -> DVec3 {
     if points.len() < 3 {
         return DVec3::Z;
     }

@@ -26,7 +26,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnail: Option<String>,
     /// What it was made of.
-    pub source: Input,
+    pub source: Vec<Input>,
     /// Where the origin lies.
     pub anchor: Frame,
     /// Whose it is.
@@ -38,6 +38,9 @@ pub struct Manifest {
     /// Files of Gaussian splats (`KHR_gaussian_splatting`), finest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splats: Vec<SplatFile>,
+    /// 3D Tiles over the points, where they were too many for one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tileset: Option<TilesetFile>,
     /// What people bump into and stand on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collision: Option<crate::CollisionFile>,
@@ -110,6 +113,22 @@ pub struct LevelFile {
     pub rms_error_m: f32,
 }
 
+/// A tileset of points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TilesetFile {
+    /// Name in the folder.
+    pub file: String,
+    /// Its tiles; each is listed in the tileset with its hash.
+    pub tiles: usize,
+    /// Points of all tiles.
+    pub points: u64,
+    /// Bytes of all tiles.
+    pub bytes: u64,
+    /// SHA-256 of the tileset.
+    pub sha256: String,
+}
+
 /// A file of splats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +149,7 @@ pub struct SplatFile {
 
 impl Manifest {
     pub(super) fn new(
-        source: Input,
+        source: Vec<Input>,
         report: &Report,
         level: Vec<LevelFile>,
         splats: Vec<SplatFile>,
@@ -141,12 +160,13 @@ impl Manifest {
             packed: output.packed,
             min_m: report.min.to_array(),
             max_m: report.max.to_array(),
-            placement: source.placement.clone(),
+            placement: source.first().map(|s| s.placement.clone()).unwrap_or_default(),
             source,
             anchor: report.frame.clone(),
             rights: output.rights.clone(),
             level,
             splats,
+            tileset: None,
             thumbnail: None,
             collision: None,
             stop: None,

@@ -6,6 +6,7 @@ pub(crate) mod glb;
 mod ktx2;
 mod manifest;
 pub mod splats;
+mod tangents;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 pub use compress::compress;
 pub use ktx2::{Content, ktx2};
-pub use manifest::{Input, LevelFile, Manifest, Rights, SplatFile};
+pub use manifest::{Input, LevelFile, Manifest, Rights, SplatFile, TilesetFile};
 use sha2::{Digest, Sha256};
+pub use tangents::tangents;
 use tongyou_scene::{Scene, write_glb};
 
 use crate::simplify::{self, Level};
@@ -69,6 +71,11 @@ pub fn hash_file(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Scene`] where the scene can not be expressed.
 pub fn glb(scene: &Scene, packed: bool) -> Result<Vec<u8>, Error> {
+    if tangents::are_needed(scene) {
+        let mut with = scene.clone();
+        tangents(&mut with);
+        return glb(&with, packed);
+    }
     if !packed {
         return Ok(write_glb(scene)?);
     }
@@ -107,26 +114,41 @@ fn beside(path: &Path, what: &str) -> PathBuf {
     path.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
 }
 
-/// Writes a folder: `scene.glb`, coarser levels of meshes, `scene.toml`, `report.json`. A folder that is there is
-/// replaced once the new one is whole. Returns the manifest.
+/// Whether a scene's folder may be written at a path: there is nothing, or a scene.
 ///
 /// # Errors
-/// [`Error`] where the scene can not be expressed or the folder not be written.
-pub fn folder(out: &Path, input: Input, scene: &Scene, report: &Report, output: &Output) -> Result<Manifest, Error> {
+/// [`Error`] where there is something else: a slip of the keyboard must not cost it.
+pub fn may_replace(out: &Path) -> Result<(), Error> {
     let io = |source| Error::Io {
         file: out.to_owned(),
         source,
     };
     if out.exists() && !out.join(manifest::NAME).is_file() && fs::read_dir(out).map_err(io)?.next().is_some() {
-        // A slip of the keyboard must not cost a folder of something else.
         let fault = format!("{} is there and is not a scene", out.display());
         return Err(Error::Option { option: "--out", fault });
     }
-    let levels = match report.work {
-        Work::Meshes(_) | Work::Ground(_) => simplify::levels(scene),
-        // Squares that touch nothing can not be simplified as a mesh.
-        Work::Surfels(_) => Vec::new(),
+    Ok(())
+}
+
+/// Writes into a folder: `scene.glb`, coarser levels of meshes, splats, `scene.toml`, `report.json`; lists a
+/// `tileset.json` that is there. Returns the manifest.
+///
+/// # Errors
+/// [`Error`] where the scene can not be expressed or the folder not be written.
+pub fn fill(
+    folder: &Path,
+    inputs: Vec<Input>,
+    scene: &Scene,
+    report: &Report,
+    output: &Output,
+) -> Result<Manifest, Error> {
+    let io = |source| Error::Io {
+        file: folder.to_owned(),
+        source,
     };
+    // Squares that touch nothing can not be simplified as a mesh.
+    let squares = report.work.iter().any(|w| matches!(w, Work::Surfels(_)));
+    let levels = if squares { Vec::new() } else { simplify::levels(scene) };
     let mut files: Vec<(String, Vec<u8>)> = vec![("scene.glb".into(), glb(scene, output.packed)?)];
     let mut listed = vec![listing(&files[0], simplify::triangles(scene), 0.0, 0.0)];
     for (number, level) in (1..).zip(&levels) {
@@ -159,38 +181,33 @@ pub fn folder(out: &Path, input: Input, scene: &Scene, report: &Report, output: 
         });
         files.push((name, bytes));
     }
-    let manifest = Manifest::new(input, report, listed, splats, output);
+    let manifest = Manifest {
+        tileset: tileset(folder, report)?,
+        ..Manifest::new(inputs, report, listed, splats, output)
+    };
     files.push((manifest::NAME.into(), manifest.to_toml().into_bytes()));
     let mut json = serde_json::to_vec_pretty(report).map_err(|e| io(e.into()))?;
     json.push(b'\n');
     files.push(("report.json".into(), json));
 
-    if let Some(parent) = out.parent() {
-        fs::create_dir_all(parent).map_err(io)?;
-    }
-    let (partial, old) = (beside(out, "partial"), beside(out, "old"));
-    let written = (|| {
-        fs::create_dir_all(&partial)?;
-        for (name, bytes) in &files {
-            fs::write(partial.join(name), bytes)?;
-        }
-        if out.exists() {
-            fs::rename(out, &old)?;
-        }
-        fs::rename(&partial, out)
-    })();
-    if let Err(source) = written {
-        // What was there comes back; the first fault is the one to report.
-        if old.exists() && !out.exists() {
-            let _ = fs::rename(&old, out);
-        }
-        let _ = fs::remove_dir_all(&partial);
-        return Err(io(source));
-    }
-    if old.exists() {
-        fs::remove_dir_all(&old).map_err(io)?;
+    for (name, bytes) in &files {
+        fs::write(folder.join(name), bytes).map_err(io)?;
     }
     Ok(manifest)
+}
+
+/// The tileset that was written while points were read.
+fn tileset(folder: &Path, report: &Report) -> Result<Option<TilesetFile>, Error> {
+    let Some(tiles) = &report.tiles else {
+        return Ok(None);
+    };
+    Ok(Some(TilesetFile {
+        file: "tileset.json".into(),
+        tiles: tiles.tiles,
+        points: tiles.points,
+        bytes: tiles.bytes,
+        sha256: hash_file(&folder.join("tileset.json"))?,
+    }))
 }
 
 fn listing((name, bytes): &(String, Vec<u8>), triangles: usize, error_m: f32, rms_m: f32) -> LevelFile {

@@ -50,7 +50,9 @@ fn give(primitive: &mut Primitive) {
         let normal = old.normals[at];
         let tangent = tangent.unwrap_or_else(|| normal.any_orthonormal_vector().extend(1.0));
         let next = u32::try_from(primitive.positions.len()).unwrap_or(u32::MAX);
-        let index = *known.entry((vertex, tangent.to_array().map(f32::to_bits))).or_insert(next);
+        let index = *known
+            .entry((vertex, tangent.to_array().map(f32::to_bits)))
+            .or_insert(next);
         if index == next {
             primitive.positions.push(old.positions[at]);
             primitive.normals.push(normal);
@@ -127,7 +129,12 @@ mod tests {
             primitive.colors.push([1, 2, 3, 255]);
         }
         crate::import::add(&mut scene, "floor".into(), primitive);
-        scene.images.push(Image { name: String::new(), width: 1, height: 1, pixels: vec![128, 128, 255, 255] });
+        scene.images.push(Image {
+            name: String::new(),
+            width: 1,
+            height: 1,
+            pixels: vec![128, 128, 255, 255],
+        });
         scene.materials.push(Material {
             normal_texture: normal_map.then_some(0),
             ..crate::surface::ground::material()

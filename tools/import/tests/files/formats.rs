@@ -179,7 +179,7 @@ fn points_become_squares_or_a_surface() {
     for bytes in [samples::pts(), samples::xyz(), samples::ply_points()] {
         let (_folder, path) = file("sample", &bytes);
         let (scene, report) = import(&path, "x", &Options::default()).unwrap();
-        let Work::Surfels(surfels) = &report.work else {
+        let [Work::Surfels(surfels)] = &report.work[..] else {
             panic!("{report}")
         };
         assert!(surfels.kept > 60 && surfels.outliers == 0, "{report}");
@@ -190,7 +190,7 @@ fn points_become_squares_or_a_surface() {
             ..Options::default()
         };
         let (_, report) = import(&path, "x", &options).unwrap();
-        assert!(matches!(report.work, Work::Ground(_)), "{report}");
+        assert!(matches!(report.work[..], [Work::Ground(_)]), "{report}");
     }
 }
 

@@ -5,5 +5,6 @@ mod command;
 mod details;
 mod formats;
 mod hostile;
+mod large;
 mod places;
 mod samples;
