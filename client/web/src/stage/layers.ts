@@ -139,8 +139,9 @@ export class Layers {
   update(nowMs: number, view: { forward: three.Vector3; halfAngle: number }, brightness: number): ShownSet[] {
     const became: ShownSet[] = [];
     for (const [key, layer] of this.#layers) {
-      const tag = layer.work(this.hurried || !this.#shown ? HURRIED_BUDGET_MS : UPLOAD_BUDGET_MS);
-      const rehearses = layer.tag !== null && layer.rehearsed < layer.faceCount;
+      const hurried = this.hurried || !this.#shown;
+      const tag = layer.work(hurried ? HURRIED_BUDGET_MS : UPLOAD_BUDGET_MS);
+      const rehearses = !hurried && layer.tag !== null && layer.rehearsed < layer.faceCount;
       if (rehearses) this.#rehearse(layer);
       const waits = rehearses && layer !== this.#shown;
       if (layer.tag && (waits ? layer.rehearsed === layer.faceCount : tag)) became.push({ key, tag: layer.tag });

@@ -95,14 +95,7 @@ export class Live {
   constructor(canvas: HTMLCanvasElement, clockError: ClockError, events: LiveEvents) {
     setClockError(clockError);
     this.#events = events;
-    this.stage = new Stage(canvas, {
-      frame: (info) => this.#frame(info),
-      drawn: (info) => this.#drawn(info),
-      shown: ({ key, tag }) => this.session.setReady(key, tag.set),
-    });
-    this.crowd = new Crowd(this.stage.scene);
-    this.models = new LocalModels((message) => this.session.connection.note(message));
-    this.stage.scene.add(this.rings.object, this.models.object);
+    // First of all: its worker starts while the graphics do.
     this.session = new Session(
       {
         changed: () => this.#changed(),
@@ -132,6 +125,14 @@ export class Live {
       },
       clockError,
     );
+    this.stage = new Stage(canvas, {
+      frame: (info) => this.#frame(info),
+      drawn: (info) => this.#drawn(info),
+      shown: ({ key, tag }) => this.session.setReady(key, tag.set),
+    });
+    this.crowd = new Crowd(this.stage.scene);
+    this.models = new LocalModels((message) => this.session.connection.note(message));
+    this.stage.scene.add(this.rings.object, this.models.object);
     this.input = new FlatInput(canvas, this.stage, {
       pick: (ray) => this.rings.pick(ray.origin, ray.direction, 0.03),
       hover: (cell) => this.aimAt(cell),
