@@ -1,15 +1,17 @@
 //! One bot: wears a headset, moves, and checks what it sees.
 
-use crate::Motion;
 use crate::guide::Guide;
 use crate::motion::{Person, Surroundings};
 use crate::report::{Ages, BotReport, Clock, Sets, StopChange};
+use crate::{Motion, ticket};
 use glam::{Quat, Vec3};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tongyou_client::core::{Event, Headset, LocalPose};
 use tongyou_client::net::{Display, End, Error, Moment, Picture, Presented, Wearer};
+use tongyou_protocol::frame::Layer;
 use tongyou_protocol::{ClientTime, SetId};
 use tongyou_stream::receive::{Complete, Counters, StreamId};
 
@@ -70,6 +72,7 @@ pub(crate) struct Bot {
     shared: Arc<Shared>,
     person: Person,
     display_hz: Option<f32>,
+    ticket: Option<PathBuf>,
     guide: Option<Guide>,
     began: Moment,
     stepped: Option<ClientTime>,
@@ -96,6 +99,7 @@ impl Bot {
             shared,
             person: Person::new(seed, motion),
             display_hz,
+            ticket: None,
             guide: lead_interval.map(Guide::new),
             began,
             stepped: None,
@@ -105,6 +109,11 @@ impl Bot {
             earlier: Counters::default(),
             latest: Counters::default(),
         }
+    }
+
+    /// Keeps its ticket there.
+    pub(crate) fn keep_ticket(&mut self, path: Option<PathBuf>) {
+        self.ticket = path;
     }
 
     /// The visit is over.
@@ -127,10 +136,15 @@ impl Bot {
         let shown = self.display_hz.is_none() && headset.shown() == Some(set.stream);
         let tour = headset.tour_time_at(at.client);
         let mut data = self.shared.lock();
-        if let Some(tour) = tour {
+        let layer = set.stream.layer;
+        if layer != Layer::Base {
+            *data.report.layers.entry(layer.to_string()).or_default() += 1;
+        } else {
+            data.sets.insert(set.color.tag.set.0);
+        }
+        if let Some(tour) = tour.filter(|_| layer == Layer::Base) {
             keep(&mut data.shown_ages_us, tour.saturating_since(set.color.tag.tour_time));
         }
-        data.sets.insert(set.color.tag.set.0);
         data.report.first_set_after_ms.get_or_insert(first);
         if let Some(age) = set.age {
             keep(&mut data.ages_us, age);
@@ -281,6 +295,11 @@ impl Wearer for Bot {
                 data.report.joined_after_ms.get_or_insert(after);
                 data.report.reconnected += u32::from(*resumed);
                 drop(data);
+                if let (Some(path), Some(ticket)) = (&self.ticket, headset.resume_ticket())
+                    && let Err(e) = ticket::write(path, ticket)
+                {
+                    tracing::warn!("the ticket is not kept in {}: {e}", path.display());
+                }
                 self.newest.clear();
                 self.stop_begins(at, headset);
             }
@@ -393,6 +412,8 @@ const fn sum(a: Counters, b: Counters) -> Counters {
         bytes: a.bytes + b.bytes,
         complete: a.complete + b.complete,
         missed: a.missed + b.missed,
+        complete_beside: a.complete_beside + b.complete_beside,
+        missed_beside: a.missed_beside + b.missed_beside,
         expired: a.expired + b.expired,
         repeated: a.repeated + b.repeated,
     }

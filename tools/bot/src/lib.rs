@@ -14,12 +14,14 @@ mod bot;
 mod guide;
 pub mod motion;
 mod report;
+mod ticket;
 
 pub use report::{Ages, BotReport, Clock, Report, Sets, StopChange};
 pub use tongyou_transport::ServerTrust;
 
 use bot::{Bot, Shared};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -79,6 +81,8 @@ pub struct Config {
     /// Instants a second at which each bot's display takes the newest complete set; without it a set counts as presented
     /// as soon as it is complete.
     pub display_hz: Option<f32>,
+    /// Where each bot keeps its ticket: one that is killed and started again comes back to its place.
+    pub tickets: Option<PathBuf>,
     /// Say on stderr once a second how it goes.
     pub progress: bool,
 }
@@ -103,6 +107,7 @@ impl Config {
             drift_ppm: 0.0,
             decode: false,
             display_hz: None,
+            tickets: None,
             progress: false,
         }
     }
@@ -169,7 +174,12 @@ async fn visit(config: Config, i: usize, connect: Connect, shared: Arc<Shared>, 
     }
     let name = config.names.get(i).cloned().unwrap_or_else(|| format!("Bot {}", i + 1));
     let lead = config.lead.clone().filter(|_| i == 0);
+    let ticket = config
+        .tickets
+        .as_ref()
+        .map(|folder| folder.join(format!("bot-{}.ticket", i + 1)));
     let headset = core::Config {
+        resume_ticket: ticket.as_deref().and_then(ticket::read),
         client: concat!("bot/", env!("CARGO_PKG_VERSION")).to_owned(),
         simulated: true,
         guide_grant: lead.as_ref().map(|l| l.grant.clone()).unwrap_or_default(),
@@ -198,6 +208,7 @@ async fn visit(config: Config, i: usize, connect: Connect, shared: Arc<Shared>, 
         Arc::clone(&shared),
         clock.now(),
     );
+    bot.keep_ticket(ticket);
     let end = net::run(options, &mut bot, stopped).await;
     bot.finish(end);
 }

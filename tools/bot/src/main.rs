@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tongyou_bot::{Config, Lead, Motion, ServerTrust};
@@ -60,6 +61,9 @@ struct Args {
     /// Decode colour and depth in full.
     #[arg(long)]
     decode: bool,
+    /// A folder in which each bot keeps its ticket: one that is killed and started again comes back to its place.
+    #[arg(long)]
+    tickets: Option<PathBuf>,
     /// No progress on stderr.
     #[arg(long)]
     quiet: bool,
@@ -144,6 +148,7 @@ async fn config(args: Args) -> anyhow::Result<Config> {
         drift_ppm: args.drift_ppm,
         decode: args.decode,
         display_hz: args.display_hz,
+        tickets: args.tickets,
         progress: !args.quiet,
         ..Config::new(server, trust, args.code)
     })

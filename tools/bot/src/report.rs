@@ -1,7 +1,7 @@
 //! What bots tell at the end, as JSON.
 
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// All bots' reports.
@@ -46,6 +46,8 @@ pub struct BotReport {
     pub reconnected: u32,
     /// Sets.
     pub sets: Sets,
+    /// Complete sets of other layers than the base, by layer.
+    pub layers: BTreeMap<String, u64>,
     /// Frames whose checksum and layout were right.
     pub frames: u64,
     /// Bytes of their payloads.
