@@ -525,7 +525,7 @@ async fn keyboard_and_screen_reader_find_everything() {
         .unwrap();
     assert_eq!(answer["ok"], true, "{}", answer["error"]);
     let states = answer["states"].as_array().unwrap();
-    assert_eq!(states.len(), 10, "five states in two sizes");
+    assert_eq!(states.len(), 14, "seven states in two sizes");
     for state in states {
         assert!(state["rules"].as_u64().unwrap() > 10, "nothing was checked: {state}");
         assert!(state["keyboard"]["reached"].as_u64().unwrap() > 1, "{state}");

@@ -1,4 +1,4 @@
-// Looks at both pages as somebody who uses a keyboard, a screen reader or low sight would: axe-core in each state, and
+// Looks at all pages as somebody who uses a keyboard, a screen reader or low sight would: axe-core in each state, and
 // whether the Tab key alone reaches everything that can be pressed, visibly.
 //
 //   node a11y.mjs '{"url": "https://127.0.0.1:4433/", "code": "BCDF-GHJK", "login": "https://…/guide/login?token=…"}'
@@ -95,8 +95,14 @@ await main(async (args, messages) => {
         await waitForSet(page, args.timeoutMs ?? 30_000);
         await page.waitForTimeout(800);
         states.push(await audit(page, name("tour"), args.spoil));
-        if (!args.login) return;
         await page.click("button:has-text('离开'), button:has-text('Leave')");
+        await page.goto(new URL("/projector.html", args.url).href);
+        states.push(await audit(page, name("big screen, before"), args.spoil));
+        await page.goto(new URL(`/projector.html?code=${args.code}`, args.url).href);
+        await waitForSet(page, args.timeoutMs ?? 30_000);
+        await page.waitForTimeout(800);
+        states.push(await audit(page, name("big screen"), args.spoil));
+        if (!args.login) return;
         const cookies = await login(context, args.login);
         if (cookies === 0) throw new Error("the guide's link did not sign in");
         await page.goto(new URL("/guide", args.login).href);
@@ -106,6 +112,8 @@ await main(async (args, messages) => {
         await waitForSet(page, args.timeoutMs ?? 30_000);
         await page.waitForFunction(() => window.tongyou.leads, null, { timeout: 10_000 });
         await page.waitForTimeout(1500);
+        await page.click(".stops .look:enabled");
+        await page.waitForTimeout(500);
         states.push(await audit(page, name("guide's tour"), args.spoil));
       });
     }

@@ -33,6 +33,14 @@ export interface Diagnostics {
     vantage: number;
     epoch: number;
   } | null;
+  /** What of a vantage is on show, and how long it took from looking at a face until it was sharp, milliseconds. */
+  readonly layers: {
+    readonly stereo: boolean;
+    readonly behind: boolean;
+    readonly sharp: readonly number[];
+    readonly models: number;
+    readonly sharpAfterMs: readonly number[];
+  };
   readonly setsComplete: number;
   readonly setsMissed: number;
   readonly stats: Stats;
@@ -112,7 +120,7 @@ export function exposeDiagnostics(live: Live): void {
       return session.stop?.id ?? null;
     },
     get cell() {
-      return session.placement?.cell ?? null;
+      return session.cell;
     },
     get placement() {
       const p = session.placement;
@@ -143,6 +151,16 @@ export function exposeDiagnostics(live: Live): void {
       if (!tag) return null;
       const { set, tourTimeUs, point, vantage, epoch } = tag;
       return { set, tourTimeUs, point, vantage, epoch };
+    },
+    get layers() {
+      const layer = stage.layers.shown;
+      return {
+        stereo: layer?.isStereo ?? false,
+        behind: layer?.hasBehind ?? false,
+        sharp: layer?.sharp.map((s) => s.face) ?? [],
+        models: live.models.count,
+        sharpAfterMs: stage.layers.sharpAfterMs.slice(),
+      };
     },
     get setsComplete() {
       return session.connection.stats.complete;

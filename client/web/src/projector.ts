@@ -59,8 +59,11 @@ const session = new Session(
       const key = vantageKey(set.tag);
       session.setReady(key, set.tag.set);
       if (set.shape !== "flat") return;
-      if (key === wanted) screen?.push(set);
-      else {
+      if (key === wanted) {
+        const first = !screen?.tag;
+        screen?.push(set);
+        if (first) update();
+      } else {
         closePicture(waiting.get(key)?.picture);
         waiting.set(key, set);
       }
@@ -134,6 +137,7 @@ function frame(on: Screen): () => void {
     if (set && wanted !== null) {
       waiting.delete(wanted);
       on.push(set);
+      update();
     }
     on.draw();
   };

@@ -165,7 +165,11 @@ export class Relief {
   }
 
   /** A sharper picture of a face, blended in by `part`; 0: none. */
-  sharpen(face: number, part: number, from: { textures: Textures; halfTangent: number } | null): void {
+  sharpen(
+    face: number,
+    part: number,
+    from: { textures: Textures; halfTangent: number; fades: readonly [number, number, number, number] } | null,
+  ): void {
     const own = this.#faces[face]?.own;
     if (!own || !this.#tag) return;
     set(own, "sharp", part);
@@ -174,6 +178,7 @@ export class Relief {
     set(own, "sharpChroma", from.textures.chroma);
     set(own, "sharpFormat", from.textures.format);
     set(own, "sharpSize", from.textures.width);
+    set(own, "sharpFades", new three.Vector4(...from.fades));
     set(own, "sharpScale", this.#tag.halfTangent / from.halfTangent);
   }
 
@@ -367,6 +372,7 @@ function newFace(index: number, shape: Shape, behind: boolean, shared: Uniforms)
     sharpFormat: { value: 0 },
     sharpSize: { value: 1 },
     sharpScale: { value: 1 },
+    sharpFades: { value: new three.Vector4() },
   };
   const order = behind ? BEHIND_ORDER : ORDER;
   const vertexShaders = { surface: GRID_VERTEX, sheet: GRID_VERTEX, edges: EDGE_VERTEX, backdrop: BACKDROP_VERTEX };

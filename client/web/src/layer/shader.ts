@@ -122,6 +122,11 @@ uniform int sharpFormat;
 uniform float sharpSize;
 /** From places of this face to places of the sharper one, about the middle. */
 uniform float sharpScale;
+/** 1 where the neighbour to the left, to the right, above, below is not sharp: there it becomes the base again. */
+uniform vec4 sharpFades;
+/** The gutter, and where a face's middle begins, parts of its side. */
+const float GUTTER = 0.016;
+const float MIDDLE = 0.12;
 #endif
 in vec3 inFace;
 #if PART == 1
@@ -172,7 +177,9 @@ vec3 picture(vec2 place) {
     vec2 there = clamp((place - 0.5) * sharpScale + 0.5, 1.0 / sharpSize, 1.0 - 1.0 / sharpSize);
     vec3 fine = sharpFormat == 1 ? texture(sharpLuma, there).rgb
                                  : display(texture(sharpLuma, there).r, texture(sharpChroma, there).rg);
-    return mix(base, fine, sharp);
+    vec4 inside = smoothstep(GUTTER, MIDDLE, vec4(place.x, 1.0 - place.x, place.y, 1.0 - place.y));
+    vec4 kept = mix(vec4(1.0), inside, sharpFades);
+    return mix(base, fine, sharp * kept.x * kept.y * kept.z * kept.w);
   }
 #endif
   return base;

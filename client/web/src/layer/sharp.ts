@@ -1,5 +1,6 @@
 // Sharp pictures of single faces: which of them may be shown on the base's set, and how they come and go.
 import type * as three from "three";
+import { FACES, type Vec3 } from "../wire/cube";
 import { isSharpOf, type Tag } from "../wire/frame";
 import type { DecodedSet, Picture } from "../worker/messages";
 import { closePicture, Textures } from "./pictures";
@@ -7,6 +8,13 @@ import type { Relief } from "./relief";
 
 /** A sharp picture takes this long to come in. */
 const BLEND_MS = 150;
+
+/** The faces to the left, to the right, above and below each. */
+const NEIGHBOURS = FACES.map(({ right, up }) => {
+  const towards = (v: Vec3, sign: 1 | -1): number =>
+    FACES.findIndex(({ forward }) => forward.every((c, i) => c === sign * (v[i] ?? 0)));
+  return [towards(right, -1), towards(right, 1), towards(up, 1), towards(up, -1)] as const;
+});
 
 interface Face {
   /** Two take turns. */
@@ -60,21 +68,28 @@ export class Sharp {
 
   /** Shows on the base what is true of it, and nothing else. Returns the faces that are sharp, and how far. */
   show(base: Relief, nowMs: number): readonly { face: number; part: number }[] {
-    const shown: { face: number; part: number }[] = [];
+    const parts = new Map<number, number>();
     for (const [index, face] of this.#faces) {
       const valid = face.tag !== null && base.tag !== null && isSharpOf(face.tag, index, base.tag);
-      if (!valid || !face.tag) {
+      if (!valid) {
         face.sinceMs = null;
         base.sharpen(index, 0, null);
         continue;
       }
       face.sinceMs ??= nowMs;
       const t = Math.min(1, (nowMs - face.sinceMs) / BLEND_MS);
-      const part = t * t * (3 - 2 * t);
-      base.sharpen(index, part, { textures: face.front, halfTangent: face.tag.halfTangent });
-      shown.push({ face: index, part });
+      parts.set(index, t * t * (3 - 2 * t));
     }
-    return shown;
+    // No line where a sharp face meets one that is not.
+    const fade = (neighbour: number): number => 1 - (parts.get(neighbour) ?? 0);
+    for (const [index, part] of parts) {
+      const face = this.#faces.get(index);
+      const [left, right, above, below] = NEIGHBOURS[index] ?? [0, 0, 0, 0];
+      if (!face?.tag) continue;
+      const fades = [fade(left), fade(right), fade(above), fade(below)] as const;
+      base.sharpen(index, part, { textures: face.front, halfTangent: face.tag.halfTangent, fades });
+    }
+    return [...parts].map(([face, part]) => ({ face, part }));
   }
 
   dispose(): void {

@@ -1,7 +1,7 @@
 // The layers on stage: the one on show, the one before it while they cross-fade, and those being prepared.
 import * as three from "three";
 import { Layer } from "../layer/layer";
-import type { Vec3 } from "../wire/cube";
+import { FACES, type Vec3 } from "../wire/cube";
 import type { Tag } from "../wire/frame";
 import type { DecodedSet } from "../worker/messages";
 import { vantageKey } from "../worker/messages";
@@ -12,6 +12,8 @@ const HURRIED_BUDGET_MS = 60;
 const UP = new three.Vector3(0, 1, 0);
 /** A change of stop begins with this part of the cross-fade done: its first frame already shows the new place. */
 export const STOP_FIRST_PART = 0.4;
+/** The server sends the sharp picture of a face whose axis is this near to the gaze. */
+const LOOKED_AT = three.MathUtils.degToRad(60);
 /** Sees a centimetre. */
 const NOTHING = new three.PerspectiveCamera(1, 1, 0.05, 0.06);
 NOTHING.layers.enableAll();
@@ -28,6 +30,9 @@ export class Layers {
   readonly object = new three.Group();
   /** Makes cross-fades longer, to look at them. */
   stretch = 1;
+  /** How long it took from looking at a face until all of it was sharp, the last hundred. */
+  readonly sharpAfterMs: number[] = [];
+  #lookedAt = new Map<number, number>();
   /** What is on show is not what is to be seen. */
   hurried = false;
   readonly #renderer: three.WebGLRenderer;
@@ -155,6 +160,7 @@ export class Layers {
     shown.object.renderOrder = this.#leaving ? ORDER.coming : 0;
     shown.brightness = brightness;
     shown.cull(view.forward, view.halfAngle);
+    this.#noteSharp(shown, view.forward, nowMs);
     if (this.#leaving) {
       const { point, yaw } = this.#leftAt;
       const { object } = this.#leaving;
@@ -167,6 +173,23 @@ export class Layers {
       this.#leaving.cull(view.forward.clone().applyAxisAngle(UP, -yaw), view.halfAngle);
     }
     return became;
+  }
+
+  #noteSharp(shown: Layer, forward: three.Vector3, nowMs: number): void {
+    if (shown.isStereo) return;
+    FACES.forEach(({ forward: axis }, face) => {
+      if (forward.angleTo(new three.Vector3(...axis)) > LOOKED_AT) {
+        this.#lookedAt.delete(face);
+        return;
+      }
+      const since = this.#lookedAt.get(face) ?? nowMs;
+      this.#lookedAt.set(face, since);
+      // What was sharp before it was looked at took no time; each is noted once.
+      if (since === Number.POSITIVE_INFINITY || !shown.sharp.some((s) => s.face === face && s.part === 1)) return;
+      this.#lookedAt.set(face, Number.POSITIVE_INFINITY);
+      this.sharpAfterMs.push(nowMs - since);
+      if (this.sharpAfterMs.length > 100) this.sharpAfterMs.shift();
+    });
   }
 
   /**
