@@ -159,6 +159,11 @@ impl Renderer {
         })
     }
 
+    /// There is no GPU; or none any more.
+    pub(crate) fn is_software(&self) -> bool {
+        self.gpu.as_ref().is_none_or(|gpu| gpu.one_by_one)
+    }
+
     /// Draws until the slot closes or the encode thread is gone.
     pub(crate) fn run(mut self, slot: &Slot, jobs: &SyncSender<Job>) {
         let mut due = self.clock.now();

@@ -30,6 +30,9 @@ use crate::tick::Tick;
 use crate::watch::{Offer, Watch};
 use crate::{encode, network};
 
+/// Views of one's own that a server without a GPU draws at once.
+const STEREO_IN_SOFTWARE: usize = 1;
+
 /// A running server.
 pub struct Server {
     addr: SocketAddr,
@@ -77,22 +80,11 @@ impl Server {
         let (outbox, batches) = outbox(metrics.clone());
         tokio::spawn(carry_out(batches, clock, mailbox.clone()));
         let slot = Arc::new(Slot::default());
-        let mut registry = Registry::new(
-            tongyou_session::Config {
-                capacity_default: config.capacity,
-                ..tongyou_session::Config::default()
-            },
-            rand::random(),
-        );
-        for tour in content.tours.values() {
-            registry.add_tour(tour.clone())?;
-        }
         let tours = content.tours.values().cloned().collect();
         let threads = start_threads(
             &config,
             clock,
             content,
-            registry,
             &slot,
             &metrics,
             mailbox.clone(),
@@ -251,13 +243,13 @@ async fn start_threads(
     config: &Config,
     clock: Clock,
     content: Content,
-    registry: Registry,
     slot: &Arc<Slot>,
     metrics: &Arc<Metrics>,
     mailbox: Mailbox,
     events: Inbox,
     outbox: Outbox,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let tours: Vec<_> = content.tours.values().cloned().collect();
     // The sets of one instant wait here while those before are coded; the render thread then waits too.
     let (jobs, queue) = std::sync::mpsc::sync_channel(1);
     let (ready, opened) = oneshot::channel();
@@ -271,7 +263,7 @@ async fn start_threads(
         thread("render", move || {
             match Renderer::new(content.scenes, clock, settings, metrics) {
                 Ok(renderer) => {
-                    if ready.send(Ok(())).is_ok() {
+                    if ready.send(Ok(renderer.is_software())).is_ok() {
                         renderer.run(&slot, &jobs);
                     }
                 }
@@ -279,7 +271,11 @@ async fn start_threads(
             }
         })?
     };
-    opened.await.context("the render thread ended at once")??;
+    let is_software = opened.await.context("the render thread ended at once")??;
+    let mut registry = Registry::new(session_config(config, is_software), rand::random());
+    for tour in tours {
+        registry.add_tour(tour)?;
+    }
     let encode = {
         let (config, metrics) = (config.clone(), metrics.clone());
         thread("encode", move || {
@@ -313,6 +309,17 @@ async fn start_threads(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let tick = thread("tick", move || runtime.block_on(tick.run(events)))?;
     Ok(vec![tick, render, encode])
+}
+
+fn session_config(config: &Config, is_software: bool) -> tongyou_session::Config {
+    let mut session = tongyou_session::Config {
+        capacity_default: config.capacity,
+        ..tongyou_session::Config::default()
+    };
+    if is_software {
+        session.budget.stereo_most = STEREO_IN_SOFTWARE;
+    }
+    session
 }
 
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {

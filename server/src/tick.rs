@@ -124,6 +124,7 @@ impl Tick {
             }
         }
         let load = self.slot.load();
+        self.registry.set_load(load.share);
         let ticks = self.registry.tick(now);
         self.drain();
         let software = if load.is_software { load.share } else { 0.0 };
