@@ -83,6 +83,8 @@ export interface Diagnostics {
   /** Points through a place of the window (−1 … 1, y up) where the wearer leads; `null` ends it. */
   pointAt(place: readonly [number, number] | null): void;
   walkTo(cell: number): void;
+  /** To a point of the floor, stop-local metres. */
+  roamTo(x: number, z: number): void;
   /** Makes cross-fades so many times longer, to look at them. */
   stretchFades(by: number): void;
   /** Hides everything but the world and the people; the people too where that is asked for. */
@@ -236,6 +238,7 @@ export function exposeDiagnostics(live: Live): void {
     },
     pointAt: (place) => live.input.pointAt(place),
     walkTo: (cell) => live.walk(cell),
+    roamTo: (x, z) => live.roam(new three.Vector3(x, 0, z), stage.view.yaw),
     stretchFades(by) {
       stage.layers.stretch = by;
     },
