@@ -1,6 +1,6 @@
 //! What the layers beside the base panorama cost and give, as JSON: a panorama of what lies behind, a sharp face, a
 //! roamer's two eyes. Each drawn afresh `RUNS` times, in the square made of code or in the GLB that `SCENE` names, from
-//! `POINT` ("x y z" in metres). With a folder as argument it also writes the pictures there.
+//! `POINT` ("x y z" in metres). `PLANES=1` compares what lies behind with the same tiles behind one plane. With a folder as argument it also writes the pictures there.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -14,10 +14,12 @@
 mod support;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use glam::{Quat, Vec3};
 use tongyou_protocol::cube;
+use tongyou_render::behind::TileMask;
 use tongyou_render::{Config, Executor, Frame, Memory, VantageKind, VantageRequest, behind, plan};
 
 /// Kernel ticks a second of `/proc/self/stat`.
@@ -83,17 +85,36 @@ fn main() {
         );
     }
     let Some(found) = found else { return };
-    let only = Some(found.mask.clone());
-    let hidden = support::draw(&mut executor, &VantageRequest { only, ..base.clone() });
-    let uncovered = support::uncovered(&mut executor, &base, &seen, &hidden, 0.5);
     println!(
-        "{{\"behind\":{{\"choose_ms\":{choose_ms:.1},\"resolved\":{:.4},\"drawn\":{:.4},\
-         \"uncovered_at_half_a_metre\":{:.4},\"of_it_there\":{:.3}}}}}",
-        found.resolved,
-        found.drawn,
-        uncovered.hidden as f64 / uncovered.all as f64,
-        uncovered.there as f64 / uncovered.hidden.max(1) as f64
+        "{{\"behind\":{{\"choose_ms\":{choose_ms:.1},\"resolved\":{:.4},\"drawn\":{:.4}}}}}",
+        found.resolved, found.drawn
     );
+    let mut masks = vec![("a cut for each texel".to_owned(), found.mask.clone())];
+    if std::env::var_os("PLANES").is_some() {
+        for cut_m in [3.0, 5.0, 8.0, 12.0] {
+            masks.push((
+                format!("one plane at {cut_m} m"),
+                one_plane(&found.mask, base.near, cut_m),
+            ));
+        }
+    }
+    for (name, mask) in masks {
+        let only = Some(mask);
+        let hidden = support::draw(&mut executor, &VantageRequest { only, ..base.clone() });
+        let uncovered = support::uncovered(&mut executor, &base, &seen, &hidden, 0.5);
+        println!(
+            "{{\"behind\":\"{name}\",\"uncovered_at_half_a_metre\":{:.4},\"of_it_there\":{:.3}}}",
+            uncovered.hidden as f64 / uncovered.all as f64,
+            uncovered.there as f64 / uncovered.hidden.max(1) as f64
+        );
+    }
+}
+
+/// The same tiles drawn behind one plane for all, in place of a cut for each texel.
+fn one_plane(mask: &TileMask, near: f32, cut_m: f32) -> Arc<TileMask> {
+    let faces: Vec<_> = (0..6).map(|f| mask.tiles(f).unwrap().clone()).collect();
+    let cuts = vec![(65535.0 * near / cut_m) as u16; 6 * cube::FACE_SIZE as usize * cube::FACE_SIZE as usize];
+    Arc::new(TileMask::new(faces, cuts).unwrap())
 }
 
 /// The part of a picture's depths that are neither sky nor absent; of its pixels that are not black, where it has none.

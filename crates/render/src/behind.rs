@@ -253,7 +253,7 @@ impl<'a> Scan<'a> {
         }
         let all = Tiles::all(view).len() * cube::FACES.len();
         found.sort_by_key(|f| (std::cmp::Reverse(f.0), f.1, f.2.origin.to_array()));
-        let most = (0..found.len()).take_while(|n| share(*n, all) < MOST).count();
+        let most = (0..found.len()).take_while(|n| share(n + 1, all) <= MOST).count();
         found.truncate(most);
         let mut faces = vec![Tiles::none(view); cube::FACES.len()];
         for (_, face, area) in &found {
@@ -267,5 +267,118 @@ impl<'a> Scan<'a> {
         pairs
             .map(|(strip, beside)| if strip > 0 { strip } else { beside })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEAR: f32 = 0.2;
+    const SIDE: usize = cube::FACE_SIZE as usize;
+
+    /// A picture of something `z` metres away, as depth has it.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "near / z < 1")]
+    fn word(z: f32) -> u16 {
+        (65535.0 * NEAR / z).round() as u16
+    }
+
+    /// A wall around at 30 m; in one face what `at` says.
+    fn panorama(face: usize, at: impl Fn(usize, usize) -> Option<f32>) -> Vec<u16> {
+        let mut depth = vec![word(30.0); texels(cube::FACE_SIZE)];
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                if let Some(z) = at(x, y) {
+                    depth[face * SIDE * SIDE + y * SIDE + x] = word(z);
+                }
+            }
+        }
+        depth
+    }
+
+    fn choose_in(depth: &[u16]) -> Option<Behind> {
+        choose(depth, cube::FACE_SIZE, NEAR)
+    }
+
+    #[test]
+    fn walls_slopes_and_sky_hide_nothing() {
+        assert_eq!(choose_in(&panorama(0, |_, _| None)), None);
+        assert_eq!(choose_in(&vec![0; texels(cube::FACE_SIZE)]), None);
+        // A floor 1.6 m below, as near as 1.6 m and as far as the horizon.
+        let floor =
+            |_: usize, y: usize| (y > 257).then(|| 1.6 * 248.0 / (f32::from(u16::try_from(y).unwrap()) - 256.0));
+        let depth = panorama(5, |x, y| floor(x, y).map(|z| z.min(30.0)));
+        assert_eq!(choose_in(&depth), None);
+    }
+
+    #[test]
+    fn a_post_is_cut_and_the_cut_lies_between_it_and_the_wall() {
+        // 40 texels wide, 2 m away: half a metre uncovers 124 · (1/2 − 1/30) = 58 texels, so all of it.
+        let found = choose_in(&panorama(5, |x, _| (200..240).contains(&x).then_some(2.0))).unwrap();
+        let post = 40.0 / 512.0 / 6.0;
+        assert!(
+            (found.resolved - post).abs() < 0.01 * post,
+            "{} of {post}",
+            found.resolved
+        );
+        for face in 0..6 {
+            let tiles = found.mask.tiles(face).unwrap();
+            assert_eq!(tiles.is_empty(), face != 5);
+        }
+        let tiles = found.mask.tiles(5).unwrap();
+        assert!(tiles.contains(UVec2::new(200, 0)) && tiles.contains(UVec2::new(239, 511)));
+        assert!(!tiles.contains(UVec2::new(191, 100)) && !tiles.contains(UVec2::new(256, 100)));
+        assert!((found.drawn - 2.0 / 16.0 / 6.0).abs() < 1e-6, "{}", found.drawn);
+        let cut = found.mask.all_cuts()[5 * SIDE * SIDE + 100 * SIDE + 220];
+        assert!(word(30.0) < cut && cut < word(2.0), "{cut}");
+    }
+
+    #[test]
+    fn of_a_wide_thing_only_the_rims_are_drawn_again() {
+        // 124 · (1/4 − 1/30) = 27 texels at either side of a face's whole height.
+        let found = choose_in(&panorama(4, |x, _| (100..400).contains(&x).then_some(4.0))).unwrap();
+        let rims = 2.0 * 27.0 / 512.0 / 6.0;
+        assert!(
+            (found.resolved - rims).abs() < 0.05 * rims,
+            "{} of {rims}",
+            found.resolved
+        );
+        let tiles = found.mask.tiles(4).unwrap();
+        assert!(tiles.contains(UVec2::new(105, 50)) && tiles.contains(UVec2::new(395, 50)));
+        assert!(!tiles.contains(UVec2::new(250, 50)));
+    }
+
+    #[test]
+    fn what_is_no_panorama_is_refused() {
+        let depth = panorama(5, |x, _| (200..240).contains(&x).then_some(2.0));
+        assert_eq!(choose(&depth[1..], cube::FACE_SIZE, NEAR), None);
+        assert_eq!(choose(&depth, 256, NEAR), None);
+        for near in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(choose(&depth, cube::FACE_SIZE, near), None);
+        }
+        let view = UVec2::splat(cube::FACE_SIZE);
+        assert_eq!(
+            TileMask::new(vec![Tiles::none(view); 5], vec![0; texels(cube::FACE_SIZE)]),
+            None
+        );
+        assert_eq!(TileMask::new(vec![Tiles::none(view); 6], vec![0; 7]), None);
+        let other = UVec2::splat(64);
+        assert_eq!(
+            TileMask::new(vec![Tiles::none(other); 6], vec![0; texels(cube::FACE_SIZE)]),
+            None
+        );
+    }
+
+    #[test]
+    fn no_more_than_a_part_of_the_panorama_is_drawn() {
+        // Bars everywhere.
+        let mut depth = vec![word(30.0); texels(cube::FACE_SIZE)];
+        depth
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| i % 32 < 12)
+            .for_each(|(_, d)| *d = word(1.5));
+        let found = choose_in(&depth).unwrap();
+        assert!(found.drawn <= MOST && found.drawn > MOST - 0.01, "{}", found.drawn);
     }
 }

@@ -326,4 +326,33 @@ mod tests {
             assert!(Frustum::new(&view, Vec3::ZERO, 0.1).sees(&b));
         }
     }
+
+    #[test]
+    fn tiles_are_counted_joined_and_bounded() {
+        let view = UVec2::new(100, 40);
+        let mut tiles = Tiles::none(view);
+        assert!(tiles.is_empty() && tiles.bounds().is_none());
+        tiles.add(&Area {
+            origin: UVec2::new(40, 20),
+            size: UVec2::new(30, 1),
+        });
+        assert_eq!(tiles.len(), 2);
+        assert!(tiles.contains(UVec2::new(32, 16)) && !tiles.contains(UVec2::new(31, 16)));
+        let area = |x, y, across, down| Area {
+            origin: UVec2::new(x, y),
+            size: UVec2::new(across, down),
+        };
+        assert_eq!(tiles.bounds(), Some(area(32, 16, 64, 16)));
+        // What lies over the edge is cut off, and the last tiles are smaller.
+        tiles.add(&area(90, 39, 500, 500));
+        assert_eq!(tiles.areas().last(), Some(area(96, 32, 4, 8)));
+        assert_eq!(
+            tiles.runs().collect::<Vec<_>>(),
+            [area(32, 16, 64, 16), area(64, 32, 36, 8)]
+        );
+        let all = Tiles::all(view);
+        assert_eq!((all.len(), all.runs().count()), (12, 3));
+        assert_eq!(all.and(&tiles), tiles);
+        assert!(!tiles.contains(UVec2::new(100, 39)));
+    }
 }

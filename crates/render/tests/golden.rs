@@ -5,8 +5,9 @@ mod support;
 
 use std::path::PathBuf;
 
-use glam::Vec3;
+use glam::{Quat, Vec3};
 use support::{draw, executor, flat, rgb, write_png};
+use tongyou_render::{VantageKind, VantageRequest};
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
@@ -35,10 +36,35 @@ fn the_square_by_day_and_at_dusk() {
     );
 }
 
+#[test]
+fn two_eyes_foveated() {
+    let Some(mut executor) = executor() else { return };
+    let id = executor.add_scene(&support::square(4)).unwrap();
+    let kind = VantageKind::Stereo {
+        rotation: Quat::from_rotation_x(0.2),
+        half_ipd: 0.032,
+        half_tangent: 1.28,
+        foveation: 1.5,
+        size: 160,
+        depth_size: 64,
+    };
+    let request = VantageRequest {
+        kind,
+        ..support::panorama(id, Vec3::new(3.0, 1.7, 12.0), support::day())
+    };
+    let frame = draw(&mut executor, &request);
+    assert_eq!((frame.width, frame.height), (320, 160));
+    compare_sized("eyes", &rgb(&frame), (320, 160));
+}
+
 fn compare(name: &str, picture: &[u8]) {
+    compare_sized(name, picture, (WIDTH, HEIGHT));
+}
+
+fn compare_sized(name: &str, picture: &[u8], (width, height): (u32, u32)) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.png"));
     if std::env::var("TONGYOU_GOLDEN").is_ok_and(|v| v == "write") {
-        write_png(&path, picture, WIDTH, HEIGHT);
+        write_png(&path, picture, width, height);
         return;
     }
     let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("no golden image {}: {e}", path.display()));
@@ -48,7 +74,7 @@ fn compare(name: &str, picture: &[u8]) {
     let (mean, worst) = difference(picture, &golden);
     if mean > 1.0 || worst > 24.0 {
         let actual = std::env::temp_dir().join(format!("tongyou-{name}.png"));
-        write_png(&actual, picture, WIDTH, HEIGHT);
+        write_png(&actual, picture, width, height);
         panic!(
             "{name} differs: mean {mean:.2}, 99th percentile {worst:.0} of 255; see {}",
             actual.display()

@@ -4,11 +4,15 @@
 mod support;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use glam::{Quat, Vec3};
 use support::{cuboid, day, dusk, flat, material, node, panorama, sheet};
 use tongyou_protocol::TourTime;
-use tongyou_render::{Memory, Refusal, RenderPlan, SceneId, SceneStore, VantageKey, VantageKind, VantageRequest, plan};
+use tongyou_render::behind::TileMask;
+use tongyou_render::{
+    Memory, Refusal, RenderPlan, SceneId, SceneStore, Tiles, VantageKey, VantageKind, VantageRequest, plan,
+};
 use tongyou_scene::{Animation, Channel, Keys, Light, LightKind, Mesh, Scene};
 
 /// A box in front, a box behind that turns during seconds 2 to 4 of every ten.
@@ -354,4 +358,94 @@ fn what_can_not_be_drawn_is_refused_and_the_rest_goes_on() {
             (1, Refusal::Twice),
         ]
     );
+}
+
+#[test]
+fn only_a_panorama_has_a_mask() {
+    let (store, id) = store();
+    let view = glam::UVec2::splat(512);
+    let mask = TileMask::new(vec![Tiles::none(view); 6], vec![0; 6 * 512 * 512]).map(Arc::new);
+    assert!(mask.is_some());
+    let only = |request: VantageRequest| VantageRequest {
+        only: mask.clone(),
+        ..request
+    };
+    let requests = [
+        only(flat(id, Vec3::ZERO, Vec3::NEG_Z, 64, 48, day())),
+        VantageRequest {
+            key: VantageKey(2),
+            ..only(panorama(id, Vec3::ZERO, day()))
+        },
+    ];
+    let (planned, memory) = plan(&store, &Memory::default(), &requests);
+    assert_eq!(planned.refused, [(VantageKey(1), Refusal::Mask)]);
+    assert_eq!(planned.vantages.len(), 1);
+    assert!(
+        planned.vantages[0].views.iter().all(|v| v.changed.is_empty()),
+        "an empty mask"
+    );
+    // Whatever moves, it is seen in none of the tiles.
+    let (planned, _) = plan(&store, &memory, &at(3.0, &requests[1..]));
+    assert_eq!(planned.still, [VantageKey(2)]);
+}
+
+#[test]
+fn who_loses_the_device_alone_twice_is_refused_until_forgotten() {
+    let (store, id) = store();
+    let request = |key| VantageRequest {
+        key: VantageKey(key),
+        ..panorama(id, Vec3::ZERO, day())
+    };
+    let requests = [request(1), request(2)];
+    let mut memory = Memory::default();
+    let (together, drawn) = plan(&store, &memory, &requests);
+    assert!(!memory.suspects(&together));
+    memory = drawn;
+    memory.lost(&together);
+    // All is drawn anew, one by one.
+    let (again, _) = plan(&store, &memory, &requests);
+    assert_eq!((again.vantages.len(), memory.suspects(&again)), (2, true));
+    let alone = again.split();
+    memory.drawn(&alone[0]);
+    for refused in [false, true] {
+        memory.lost(&alone[1]);
+        let (planned, _) = plan(&store, &memory, &requests);
+        let expected = refused.then_some((VantageKey(2), Refusal::LosesDevice));
+        assert_eq!(planned.refused, Vec::from_iter(expected));
+        assert_eq!(planned.vantages.len(), if refused { 1 } else { 2 });
+        assert_eq!(memory.suspects(&planned), !refused, "the other one is trusted");
+    }
+    memory.retain(|key| key != VantageKey(2));
+    assert!(plan(&store, &memory, &requests).0.refused.is_empty());
+}
+
+#[test]
+fn eyes_and_faces_of_a_wrong_shape_are_refused() {
+    let (store, id) = store();
+    let eyes = |half_ipd, half_tangent, foveation, size| VantageKind::Stereo {
+        rotation: Quat::IDENTITY,
+        half_ipd,
+        half_tangent,
+        foveation,
+        size,
+        depth_size: 512,
+    };
+    let turned = VantageKind::stereo(Quat::from_xyzw(0.0, 0.0, 0.0, 2.0), 0.03);
+    for kind in [
+        eyes(f32::NAN, 1.0, 1.0, 768),
+        eyes(0.03, 0.0, 1.0, 768),
+        eyes(0.03, 1.0, 9.0, 768),
+        eyes(0.03, 1.0, 1.0, 766),
+        eyes(0.03, 1.0, 1.0, 4096),
+        turned,
+        VantageKind::Face { face: 6, size: 512 },
+        VantageKind::Face { face: 1, size: 510 },
+    ] {
+        let request = VantageRequest {
+            kind,
+            ..panorama(id, Vec3::ZERO, day())
+        };
+        let (planned, _) = plan(&store, &Memory::default(), &[request]);
+        assert_eq!(planned.refused, [(VantageKey(1), Refusal::Shape)], "{kind:?}");
+    }
 }
