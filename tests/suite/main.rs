@@ -8,6 +8,7 @@
 mod browser;
 mod capacity;
 mod hostile;
+mod layers_page;
 mod peers;
 mod return_native;
 mod return_page;

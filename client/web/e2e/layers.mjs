@@ -54,6 +54,8 @@ await main((args, messages) =>
     let previewMs = null;
     if (args.login) {
       const guide = await context.newPage();
+      // On a phone the panel begins folded.
+      await guide.setViewportSize({ width: 960, height: 600 });
       listen(guide, messages);
       await leadTour(guide, { ...args, url: undefined, lead: args.code, name: "Guide" });
       await guide.click(".stops .look:enabled");
