@@ -21,6 +21,8 @@ struct Varying {
     // Sheet: of one corner of the triangle, where it is and where its colour comes from, tangents.
     @location(2) @interpolate(flat, either) corner: vec4<f32>,
     @location(3) @interpolate(flat, either) face: u32,
+    // Sheet: 1 where another layer has what this one would guess.
+    @location(4) better: f32,
 }
 
 fn distance_of(d: u32) -> f32 {
@@ -44,21 +46,23 @@ fn project(face: u32, in_face: vec3<f32>) -> vec4<f32> {
     return clip;
 }
 
-// `grid`: own depth, depth of the sheet, column and row of the sheet's colour.
+// `grid`: own depth, depth of the sheet, column and row of the sheet's colour; with the column 256 where another layer
+// has something.
 @vertex
 fn vs_surface(@builtin(vertex_index) index: u32, @builtin(instance_index) face: u32, @location(0) grid: vec4<u32>) -> Varying {
     let here = grid_direction(index % GRID, index / GRID);
     let in_face = here * distance_of(grid.x);
-    return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face);
+    return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face, 0.0);
 }
 
 @vertex
 fn vs_sheet(@builtin(vertex_index) index: u32, @builtin(instance_index) face: u32, @location(0) grid: vec4<u32>) -> Varying {
     let here = grid_direction(index % GRID, index / GRID);
-    let source = grid_direction(grid.z, grid.w);
+    let source = grid_direction(grid.z & 255u, grid.w);
     let z = distance_of(grid.y);
     // Affine in the picture, so it is interpolated as value · z over z.
-    return Varying(project(face, here * z), here * z, source.xy * z, vec4(here.xy, source.xy), face);
+    let better = f32(grid.z >> 8u);
+    return Varying(project(face, here * z), here * z, source.xy * z, vec4(here.xy, source.xy), face, better);
 }
 
 // The near part of cut cells. `edge`: grid vertex, near depth, depth of the sheet, unused.
@@ -66,7 +70,7 @@ fn vs_sheet(@builtin(vertex_index) index: u32, @builtin(instance_index) face: u3
 fn vs_edge(@builtin(instance_index) face: u32, @location(0) edge: vec4<u32>) -> Varying {
     let z = distance_of(edge.y);
     let in_face = grid_direction(edge.x % GRID, edge.x / GRID) * z;
-    return Varying(project(face, in_face), in_face, vec2(f32(edge.z) * z, 0.0), vec4(0.0), face);
+    return Varying(project(face, in_face), in_face, vec2(f32(edge.z) * z, 0.0), vec4(0.0), face, 0.0);
 }
 
 // Behind everything: the face as a plane so far away that nothing of it moves. Only cracks and holes show it.
@@ -78,7 +82,7 @@ fn vs_backdrop(@builtin(vertex_index) index: u32, @builtin(instance_index) face:
     let reach = select(1.0, 8.0, is_pair) * layer.half_tangent * vec2(aspect(), 1.0);
     // Farther than the sky, so that it never lies in one plane with it.
     let in_face = vec3(corner[index] * reach, 1.0) * (3.0 * FAR);
-    return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face);
+    return Varying(project(face, in_face), in_face, vec2(0.0), vec4(0.0), face, 0.0);
 }
 
 fn aspect() -> f32 {
@@ -159,6 +163,9 @@ fn fs_sheet(in: Varying) -> @location(0) vec4<f32> {
     let rendered_point = (layer.world_from_layer * vec4(0.0, 0.0, 0.0, 1.0)).xyz;
     if !covered && distance(eye.point.xyz, rendered_point) > 0.02 {
         covered = is_rim(place, background, in.face);
+    }
+    if covered && in.better > 0.999 {
+        discard;
     }
     if covered {
         place = place_of(in.extra / in.in_face.z);

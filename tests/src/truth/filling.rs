@@ -200,7 +200,10 @@ fn shows(set: &Set, point: Vec3) -> bool {
     let near = |c: usize| c.saturating_sub(1)..(c + 2).min(size);
     near(y).any(|y| {
         near(x).any(|x| {
-            let found = metres(set.depth().unwrap().samples()[(face * size + y) * size + x], set.tag().near);
+            let found = metres(
+                set.depth().unwrap().samples()[(face * size + y) * size + x],
+                set.tag().near,
+            );
             (found - z).abs() <= 0.04 * z || found > 1000.0 && z > 1000.0
         })
     })

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod changes;
+mod layers;
 mod liveness;
 mod returning;
 
@@ -135,6 +136,11 @@ fn events(headset: &mut Headset) -> Vec<Event> {
 
 /// A colour and a depth keyframe arrive, and the decoder does its work.
 fn set_arrives(headset: &mut Headset, now: ClientTime, set: u32, epoch: u16, vantage: u16) {
+    layer_arrives(headset, now, set, (epoch, vantage), Layer::Base);
+}
+
+/// The same for any layer; depth comes where it has any.
+fn layer_arrives(headset: &mut Headset, now: ClientTime, set: u32, (epoch, vantage): (u16, u16), layer: Layer) {
     let tag = Tag {
         set: SetId(set),
         vantage: VantageId(vantage),
@@ -151,7 +157,7 @@ fn set_arrives(headset: &mut Headset, now: ClientTime, set: u32, epoch: u16, van
     for (lane, codec) in [(Lane::Color, Codec::H264), (Lane::Depth, Codec::Depth1)] {
         let header = Header {
             lane,
-            layer: Layer::Base,
+            layer,
             shape: Shape::Panorama,
             keyframe: true,
             codec,
@@ -163,6 +169,9 @@ fn set_arrives(headset: &mut Headset, now: ClientTime, set: u32, epoch: u16, van
             rendered_at: ServerTime(now.0 + OFFSET_US),
             tag,
         };
+        if lane == Lane::Depth && !header.has_depth() {
+            continue;
+        }
         let payload = Bytes::from_static(b"picture");
         let bytes = [header.to_bytes(&payload), payload].concat();
         headset.on_frame(now, &Bytes::from(bytes));

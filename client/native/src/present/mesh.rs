@@ -21,6 +21,8 @@ const CELLS: usize = GRID - 1;
 const JUMP: f32 = 0.05;
 /// Steps of u16 that are noise of rounding, not a jump.
 const NOISE: f32 = 4.0;
+/// Beside the column of a vertex's colour: another layer has something there.
+const BETTER: u16 = 0x100;
 /// What a sample says of a layer that has nothing there.
 const NOTHING: u16 = 65_535;
 
@@ -96,16 +98,17 @@ impl FaceMesh {
         }
     }
 
-    /// The triangles of the sheet that another layer from the same point does not show better: all but those whose
-    /// corners all lie where it has something.
+    /// The vertices, marked by 256 in the column of their colour where another layer from the same point has something: there the sheet shows
+    /// what the picture has of the background, and leaves to that layer what it would have to guess.
     #[must_use]
-    pub fn sheet_beside(&self, better: Option<&Self>) -> Vec<u16> {
-        let Some(present) = better.and_then(|b| b.present.as_ref()) else {
-            return self.sheet.clone();
-        };
-        let shown = |t: &&[u16]| t.iter().all(|v| present[usize::from(*v)]);
-        let kept = self.sheet.chunks_exact(3).filter(|t| !shown(t));
-        kept.flatten().copied().collect()
+    pub fn vertices_beside(&self, better: Option<&Self>) -> Vec<[u16; 4]> {
+        let mut vertices = self.vertices.clone();
+        if let Some(present) = better.and_then(|b| b.present.as_ref()) {
+            for (vertex, present) in vertices.iter_mut().zip(present) {
+                vertex[2] |= if *present { BETTER } else { 0 };
+            }
+        }
+        vertices
     }
 
     /// Indices of the triangles of [`Self::edges`].

@@ -47,7 +47,7 @@ pub(super) struct Relief {
 struct Face {
     /// What the buffers were made from.
     mesh: Arc<FaceMesh>,
-    /// What shows better what the sheet guesses, as the sheet's triangles were made.
+    /// What shows better what the sheet guesses, as the vertices are marked.
     better: Option<Arc<FaceMesh>>,
     vertices: wgpu::Buffer,
     edges: Option<wgpu::Buffer>,
@@ -125,7 +125,7 @@ impl Relief {
         true
     }
 
-    /// Leaves out of the sheet what another layer from the same point shows.
+    /// Leaves what the sheet would have to guess to another layer from the same point, where that has something.
     pub(super) fn yield_to(&mut self, gpu: &Gpu, better: Option<&Self>) {
         for (i, face) in self.faces.iter_mut().enumerate() {
             face.yield_to(gpu, better.and_then(|b| b.faces.get(i)).map(|f| &f.mesh));
@@ -258,7 +258,8 @@ impl Face {
         };
         if !same {
             self.better = better.cloned();
-            self.indices[Part::Sheet as usize] = indices(gpu, &self.mesh.sheet_beside(better.map(Arc::as_ref)));
+            let vertices = self.mesh.vertices_beside(better.map(Arc::as_ref));
+            self.vertices = buffer(gpu, "grid", bytemuck::cast_slice(&vertices), BufferUsages::VERTEX);
         }
     }
 }
