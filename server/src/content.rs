@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use tongyou_protocol::control::LocalModel;
 use tongyou_scene::{Limits, Scene, Tour, load_glb};
 use tracing::{error, info};
+
+use crate::local::{self, Files};
 
 /// What this server can show.
 pub(crate) struct Content {
@@ -14,6 +17,10 @@ pub(crate) struct Content {
     pub(crate) tours: BTreeMap<String, Arc<Tour>>,
     /// Scenes by name.
     pub(crate) scenes: BTreeMap<String, Scene>,
+    /// What headsets draw themselves of each scene.
+    pub(crate) local: BTreeMap<String, LocalModel>,
+    /// The files of it.
+    pub(crate) files: Files,
 }
 
 impl Content {
@@ -22,6 +29,8 @@ impl Content {
         let mut content = Self {
             tours: BTreeMap::new(),
             scenes: BTreeMap::new(),
+            local: BTreeMap::new(),
+            files: Files::new(),
         };
         let entries = std::fs::read_dir(tours)
             .with_context(|| format!("can not read the folder of tours {} (see --tours)", tours.display()))?;
@@ -53,6 +62,10 @@ impl Content {
             }
             let file = scenes.join(format!("{}.glb", stop.scene));
             let scene = load_glb(&file, &Limits::default()).with_context(|| format!("stop {:?}", stop.id))?;
+            match local::model(&scene, &mut self.files) {
+                Ok(model) => self.local.extend(model.map(|model| (stop.scene.clone(), model))),
+                Err(e) => error!("headsets draw nothing of the scene {:?} themselves: {e:#}", stop.scene),
+            }
             self.scenes.insert(stop.scene.clone(), scene);
         }
         info!("tour {:?}: {} stops", tour.id, tour.stops.len());

@@ -1,8 +1,9 @@
 //! HTTPS: the pages, how to connect, and the guide's console.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
@@ -22,9 +23,13 @@ use tongyou_scene::{Text, Tour};
 use crate::certificates::Certificates;
 use crate::event::{Ask, Event, Granted, Mailbox};
 use crate::guide_auth::{COOKIE_S, GuideAuth};
+use crate::local::Files;
 use crate::pages;
 
 const COOKIE: &str = "tongyou_guide";
+/// Codes that do not exist which may be asked for, by all together, before nobody is told any more.
+const MOST_MISSES: usize = 60;
+const MISSES_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the handlers share.
 pub(crate) struct Http {
@@ -35,6 +40,10 @@ pub(crate) struct Http {
     /// `https://host:port` as a headset reaches it.
     pub(crate) origin: String,
     pub(crate) mailbox: Mailbox,
+    /// What headsets draw themselves.
+    pub(crate) local: Files,
+    /// When the last codes that do not exist were asked for.
+    pub(crate) misses: Mutex<VecDeque<Instant>>,
 }
 
 type Shared = State<Arc<Http>>;
@@ -48,6 +57,8 @@ pub(crate) fn router(http: Arc<Http>) -> Router {
         .route_layer(middleware::from_fn_with_state(http.clone(), only_guides));
     Router::new()
         .route("/api/connect", get(connect))
+        .route("/api/join/{code}", get(join))
+        .route("/local/{file}", get(local))
         .route("/guide/login", get(login))
         .nest("/api/guide", guide)
         .fallback(|request: Request| async move { pages::serve(request.uri().path()) })
@@ -71,6 +82,35 @@ async fn connect(State(http): Shared) -> Json<Value> {
         "certificate_sha256": http.certificates.pin().map(|hash| STANDARD.encode(hash)),
         "protocol_version": tongyou_protocol::VERSION,
     }))
+}
+
+/// How a session is joined, for the big screen to show: whoever knows the code may know it.
+async fn join(State(http): Shared, Path(code): Path<String>) -> Result<Json<Value>, Failure> {
+    let misses = || http.misses.lock().unwrap_or_else(PoisonError::into_inner);
+    misses().retain(|at| at.elapsed() < MISSES_WITHIN);
+    if misses().len() >= MOST_MISSES {
+        let text = "Too many codes that do not exist were asked for. Try again in a minute.";
+        return Err(Failure(StatusCode::TOO_MANY_REQUESTS, text.to_owned()));
+    }
+    let code: Option<SessionCode> = code.parse().ok();
+    let all = ask(&http, Ask::Sessions).await?;
+    let Some(session) = all.iter().find(|session| Some(session.code) == code) else {
+        misses().push_back(Instant::now());
+        return Err(Failure(
+            StatusCode::NOT_FOUND,
+            "There is no session with this code.".to_owned(),
+        ));
+    };
+    let tour = http.tours.iter().find(|tour| tour.id == session.tour);
+    let url = join_url(&http.origin, session.code);
+    Ok(Json(
+        json!({ "join_url": url, "qr_svg": qr_svg(&url), "title": tour.map(|tour| text(&tour.title)) }),
+    ))
+}
+
+async fn local(State(http): Shared, Path(file): Path<String>) -> Response<Body> {
+    let found = file.strip_suffix(".glb").and_then(|name| http.local.get(name));
+    pages::immutable("model/gltf-binary", found.cloned())
 }
 
 #[derive(Deserialize)]

@@ -13,6 +13,7 @@ mod event;
 mod fanout;
 mod guide_auth;
 mod http;
+mod local;
 mod metrics;
 mod network;
 mod outbox;

@@ -19,6 +19,7 @@ pub(crate) fn serve(path: &str) -> Response<Body> {
     let path = match path {
         "" | "/" => "index.html",
         "/guide" | "/guide/" => "guide.html",
+        "/projector" | "/projector/" => "projector.html",
         other => other.trim_start_matches('/'),
     };
     let Some(file) = Pages::get(path) else {
@@ -41,6 +42,25 @@ pub(crate) fn serve(path: &str) -> Response<Body> {
         "no-cache"
     };
     respond(StatusCode::OK, media_type(path), cache, file.data.into_owned().into())
+}
+
+/// A file that never changes under its address, if it is there.
+pub(crate) fn immutable(media_type: &'static str, file: Option<bytes::Bytes>) -> Response<Body> {
+    let Some(file) = file else {
+        let nothing = "There is nothing here.";
+        return respond(
+            StatusCode::NOT_FOUND,
+            "text/plain; charset=utf-8",
+            "no-store",
+            nothing.into(),
+        );
+    };
+    respond(
+        StatusCode::OK,
+        media_type,
+        "public, max-age=31536000, immutable",
+        file.into(),
+    )
 }
 
 fn respond(status: StatusCode, media_type: &'static str, cache: &'static str, body: Body) -> Response<Body> {

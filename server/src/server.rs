@@ -57,7 +57,8 @@ impl Server {
     /// When something of that does not work; nothing is left running then.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let clock = Clock::new();
-        let content = Content::load(&config.tours, &config.scenes)?;
+        let mut content = Content::load(&config.tours, &config.scenes)?;
+        let local = std::mem::take(&mut content.files);
         let auth = GuideAuth::open(&config.data)?;
         let certificates = Arc::new(Certificates::load(&config, SystemTime::now())?);
         let listener = Arc::new(Listener::bind(
@@ -102,6 +103,8 @@ impl Server {
             port: addr.port(),
             origin: origin.clone(),
             mailbox: mailbox.clone(),
+            local,
+            misses: Mutex::default(),
         }));
         let pages = axum_server::Handle::new();
         let server = axum_server::from_tcp_rustls(tcp, certificates.pages())?.handle(pages.clone());
@@ -250,6 +253,7 @@ async fn start_threads(
     outbox: Outbox,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let tours: Vec<_> = content.tours.values().cloned().collect();
+    let local = content.local;
     // The sets of one instant wait here while those before are coded; the render thread then waits too.
     let (jobs, queue) = std::sync::mpsc::sync_channel(1);
     let (ready, opened) = oneshot::channel();
@@ -274,7 +278,11 @@ async fn start_threads(
     let is_software = opened.await.context("the render thread ended at once")??;
     let mut registry = Registry::new(session_config(config, is_software), rand::random());
     for tour in tours {
-        registry.add_tour(tour)?;
+        registry.add_tour(tour.clone())?;
+        for stop in &tour.stops {
+            let models = local.get(&stop.scene).cloned().into_iter().collect();
+            registry.set_local_models(&tour.id, &stop.id, models)?;
+        }
     }
     let encode = {
         let (config, metrics) = (config.clone(), metrics.clone());

@@ -162,6 +162,8 @@ async fn a_given_certificate_serves_pages_and_both_kinds_of_quic_without_a_pin()
         port: addr.port(),
         origin: String::new(),
         mailbox,
+        local: crate::local::Files::new(),
+        misses: Mutex::default(),
     }));
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     tcp.set_nonblocking(true).unwrap();
