@@ -12,7 +12,7 @@ mod tour;
 mod write;
 
 pub use error::Error;
-pub use glb::{Limits, load_glb, read_glb};
+pub use glb::{Limits, load_glb, read_glb, read_points};
 pub use lighting::{Paint, Preset, StopLighting};
 pub use model::*;
 pub use relief::Relief;

@@ -29,7 +29,7 @@ pub struct Relief {
 struct Map {
     corner: [f32; 2],
     step_m: f32,
-    /// Heights in centimetres with spaces between them, `.` where nobody walks.
+    /// Heights in centimetres with spaces between them, `.` where nobody walks, `12.` for twelve of these.
     rows_cm: Vec<String>,
 }
 
@@ -125,15 +125,18 @@ impl TryFrom<Map> for Relief {
         for (number, row) in (1..).zip(&map.rows_cm) {
             let before = heights.len();
             for word in row.split_ascii_whitespace() {
-                heights.push(match word {
-                    "." => None,
-                    word => {
-                        let height = word.parse().ok().filter(|h: &i32| h.abs() <= HIGHEST_CM);
-                        let fault =
-                            || format!("relief: row {number}: {word:?} is neither a height in centimetres nor \".\"");
-                        Some(height.ok_or_else(fault)?)
-                    }
-                });
+                let fault = || format!("relief: row {number}: {word:?} is neither a height in centimetres nor \".\"");
+                if let Some(times) = word.strip_suffix('.') {
+                    let times = if times.is_empty() { Some(1) } else { times.parse().ok() };
+                    let times = times.filter(|t| (1..=MOST).contains(t)).ok_or_else(fault)?;
+                    heights.resize(heights.len() + times, None);
+                } else {
+                    let height = word.parse().ok().filter(|h: &i32| h.abs() <= HIGHEST_CM);
+                    heights.push(Some(height.ok_or_else(fault)?));
+                }
+                if heights.len() > MOST {
+                    return Err(format!("relief: has more than {MOST} heights"));
+                }
             }
             let here = heights.len() - before;
             if number == 1 {
@@ -149,12 +152,20 @@ impl TryFrom<Map> for Relief {
 
 impl From<Relief> for Map {
     fn from(relief: Relief) -> Self {
-        let word = |h: &Option<i32>| h.map_or_else(|| ".".to_owned(), |h| h.to_string());
+        let row = |row: &[Option<i32>]| {
+            let same = row.chunk_by(|a, b| a.is_none() && b.is_none());
+            let words = same.map(|run| match run {
+                [Some(height)] => height.to_string(),
+                [_] => ".".to_owned(),
+                many => format!("{}.", many.len()),
+            });
+            words.collect::<Vec<_>>().join(" ")
+        };
         let rows = relief.heights_cm.chunks(relief.wide);
         Self {
             corner: relief.corner,
             step_m: relief.step_m,
-            rows_cm: rows.map(|r| r.iter().map(word).collect::<Vec<_>>().join(" ")).collect(),
+            rows_cm: rows.map(row).collect(),
         }
     }
 }

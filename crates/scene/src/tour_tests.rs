@@ -113,7 +113,7 @@ fn a_second_stop_with_the_same_id_is_refused() {
 
 #[test]
 fn ground_may_have_a_relief() {
-    let relief = "outline = [[-30, -30], [30, -30], [30, 30], [-30, 30]]\nrelief = { corner = [-1.0, 19.0], step_m = 1.0, rows_cm = [\"0 10 .\", \"0 10 20\", \"0 10 20\"] }";
+    let relief = "outline = [[-30, -30], [30, -30], [30, 30], [-30, 30]]\nrelief = { corner = [-1.0, 19.0], step_m = 1.0, rows_cm = [\"0 10 .\", \"0 10 20\", \"0 10 20\", \"2. 0\"] }";
     let text = GOOD.replace("outline = [[-30, -30], [30, -30], [30, 30], [-30, 30]]", relief);
     let tour = Tour::parse(&text, "demo.toml").unwrap();
     let stop = &tour.stops[0];
@@ -123,7 +123,7 @@ fn ground_may_have_a_relief() {
     assert_eq!(height(0.5, 19.5), None, "one of its corners has no ground");
     assert_eq!(height(5.0, 5.0), None, "beside the relief");
     let (vertices, triangles) = stop.walkable[0].relief_mesh().unwrap();
-    assert_eq!((vertices.len(), triangles.len()), (9, 6));
+    assert_eq!((vertices.len(), triangles.len()), (12, 6));
     for triangle in &triangles {
         let [a, b, c] = triangle.map(|i| vertices[i as usize]);
         assert!((b - a).cross(c - a).y > 0.0, "it faces up");
@@ -143,6 +143,8 @@ fn ground_may_have_a_relief() {
     bad("0 10 .", "0 10", "row 2 has 3 heights, not 2");
     bad("0 10 .", "0 10 x", "\"x\" is neither a height");
     bad("0 10 .", "0 10 9999999", "\"9999999\" is neither");
+    bad("0 10 .", "0 0.", "\"0.\" is neither");
+    bad("0 10 .", "0 9999999.", "\"9999999.\" is neither");
     bad("step_m = 1.0", "step_m = 0.0", "step_m");
     bad("corner = [-1.0", "corner = [nan", "corner");
 }

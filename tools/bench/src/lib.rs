@@ -7,6 +7,7 @@ pub mod crowd;
 pub mod faces;
 pub mod fanout;
 pub mod headsets;
+pub mod import;
 pub mod latency;
 pub mod load;
 pub mod metrics;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use tongyou_bench::{content, crowd, fanout, headsets, latency, load, raw};
+use tongyou_bench::{content, crowd, fanout, headsets, import, latency, load, raw};
 use tongyou_transport::ServerTrust;
 
 #[derive(Parser)]
@@ -51,6 +51,21 @@ enum Command {
         /// A few seconds only, to see that it works
         #[arg(long)]
         quick: bool,
+    },
+    /// The importer beside gltfpack, obj2gltf, py3dtiles and splat-transform: time, memory, size, error
+    Import {
+        /// The smallest case once, to see that it works
+        #[arg(long)]
+        quick: bool,
+        /// Runs that the median is taken of
+        #[arg(long)]
+        runs: Option<usize>,
+        /// Folder with lone-star.laz and fourth_st.spz
+        #[arg(long)]
+        scans: Option<PathBuf>,
+        /// Where the table goes
+        #[arg(long)]
+        table: Option<PathBuf>,
     },
     /// A worker of `load`: headsets that move
     #[command(hide = true)]
@@ -140,6 +155,26 @@ async fn run(command: Command) -> Result<()> {
             options.step = step.unwrap_or(options.step);
             options.most = options.most.max(options.first);
             finish(&load::run(&options).await?, Vec::new())
+        }
+        Command::Import {
+            quick,
+            runs,
+            scans,
+            table,
+        } => {
+            let options = import::Options {
+                runs: runs.unwrap_or(if quick { 1 } else { 3 }),
+                scans,
+                quick,
+                ..import::Options::full()
+            };
+            let outcome = tokio::task::spawn_blocking(move || import::run(&options)).await??;
+            let text = outcome.table();
+            eprintln!("{text}");
+            if let Some(table) = table {
+                std::fs::write(table, text)?;
+            }
+            finish(&outcome, Vec::new())
         }
         Command::Latency { quick } => {
             let options = if quick {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{command, program};
 
 /// The benches by name; the program describes each (`tongyou-bench --help`).
-pub(crate) const NAMES: [&str; 3] = ["fanout", "load", "latency"];
+pub(crate) const NAMES: [&str; 4] = ["fanout", "load", "latency", "import"];
 
 /// Runs one bench; `more` is handed to it (`--quick`). With `--release` everything is built for release first.
 pub(crate) fn run(name: &str, more: &[&str]) -> Result<()> {
@@ -21,6 +21,9 @@ pub(crate) fn run(name: &str, more: &[&str]) -> Result<()> {
         "--package",
         "tongyou-bench",
     ];
+    if name == "import" {
+        build.extend(["--package", "tongyou-import"]);
+    }
     if release {
         build.push("--release");
     }

@@ -28,6 +28,25 @@ impl Source<'_> {
         Ok(meshes)
     }
 
+    /// Positions of the points of a mesh.
+    pub(super) fn points(&mut self, mesh: usize) -> Result<Vec<Vec3>, Error> {
+        let root = self.root;
+        let primitives = &self.get(&root.meshes, mesh, "nodes", "mesh")?.primitives;
+        let mut out = Vec::new();
+        for (at, primitive) in primitives.iter().enumerate() {
+            let place = format!("mesh {mesh}, primitive {at}");
+            let position = primitive.attributes.get(&Checked::Valid(Semantic::Positions));
+            let Some(position) = position.filter(|_| primitive.mode == Checked::Valid(Mode::Points)) else {
+                continue;
+            };
+            let count = self.elements(position.value(), &place, &[Type::Vec3])?.count;
+            self.spent.vertices += count as u64;
+            self.within(&place, "points", self.spent.vertices, self.limits.vertices)?;
+            out.extend(self.vectors::<Vec3, 3>(position.value(), &place, "POSITION", Type::Vec3, count)?);
+        }
+        Ok(out)
+    }
+
     fn primitive(&mut self, primitive: &json::mesh::Primitive, place: &str) -> Result<Primitive, Error> {
         let mode = self.valid(&primitive.mode, place, "mode")?;
         if mode != Mode::Triangles {

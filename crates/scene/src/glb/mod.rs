@@ -18,6 +18,7 @@ mod tests;
 
 use std::path::Path;
 
+use glam::Vec3;
 use gltf::json;
 use json::validation::Checked;
 
@@ -92,18 +93,35 @@ pub fn read_glb(bytes: &[u8], name: &str, limits: &Limits) -> Result<Scene, Erro
     read(bytes, name, name, None, limits)
 }
 
+/// Reads the places of the points and Gaussian splats (`POINTS`) of a GLB, metres in the scene's space. A [`Scene`] has
+/// triangles only.
+///
+/// # Errors
+/// As [`read_glb`].
+pub fn read_points(bytes: &[u8], name: &str, limits: &Limits) -> Result<Vec<Vec3>, Error> {
+    let (root, blob) = container::parse(bytes, name)?;
+    let mut source = Source::new(name, None, limits, &root, blob);
+    source.load_buffers()?;
+    source.unpack()?;
+    let lights = source.lights()?.len();
+    let nodes = source.nodes(lights)?.0;
+    let scene = Scene {
+        nodes,
+        ..Scene::default()
+    };
+    source.check_world(&scene)?;
+    let mut points = Vec::new();
+    for (node, world) in scene.nodes.iter().zip(scene.world_from_nodes(0.0)) {
+        if let Some(mesh) = node.mesh {
+            points.extend(source.points(mesh)?.into_iter().map(|p| world.transform_point3(p)));
+        }
+    }
+    Ok(points)
+}
+
 fn read(bytes: &[u8], file: &str, name: &str, folder: Option<&Path>, limits: &Limits) -> Result<Scene, Error> {
     let (root, blob) = container::parse(bytes, file)?;
-    let mut source = Source {
-        file,
-        folder,
-        limits,
-        root: &root,
-        blob,
-        buffers: Vec::new(),
-        unpacked: Vec::new(),
-        spent: Spent::default(),
-    };
+    let mut source = Source::new(file, folder, limits, &root, blob);
     source.check_extensions()?;
     source.load_buffers()?;
     source.unpack()?;
@@ -149,7 +167,26 @@ struct Spent {
     keys: u64,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(
+        file: &'a str,
+        folder: Option<&'a Path>,
+        limits: &'a Limits,
+        root: &'a json::Root,
+        blob: Option<&'a [u8]>,
+    ) -> Self {
+        Self {
+            file,
+            folder,
+            limits,
+            root,
+            blob,
+            buffers: Vec::new(),
+            unpacked: Vec::new(),
+            spent: Spent::default(),
+        }
+    }
+
     fn fault(&self, place: impl Into<String>, fault: impl Into<String>) -> Error {
         Error::Scene {
             file: self.file.to_owned(),

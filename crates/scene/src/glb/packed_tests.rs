@@ -242,3 +242,15 @@ fn ktx2_headers_are_not_believed() {
         let _ = with_image(&bytes);
     }
 }
+
+#[test]
+fn points_are_read_where_they_stand() {
+    let (mut root, blob) = grid(false);
+    root["meshes"][0]["primitives"][0] = json!({"attributes": {"POSITION": 0}, "mode": 0});
+    let points = read_points(&glb(&root, &blob), "points", &Limits::default()).unwrap();
+    assert_eq!(points.len(), 1600);
+    // The node doubles everything.
+    assert_eq!(points[1599], glam::Vec3::new(39.0 * 3200.0, 0.0, 39.0 * 3200.0));
+    let scene = read_points(&glb(&grid(false).0, &grid(false).1), "triangles", &Limits::default()).unwrap();
+    assert!(scene.is_empty(), "triangles are no points");
+}
