@@ -18,6 +18,8 @@ pub struct Addition {
     pub scenes: Option<PathBuf>,
     /// The stop's id; the scene's name where none is given.
     pub stop: Option<String>,
+    /// What everybody faces, metres east, up and south of the scene's origin; what rises most where none is given.
+    pub look_at: Option<[f32; 3]>,
     /// What visitors read, Chinese and English; a placeholder where none is given.
     pub title: Option<(String, String)>,
 }
@@ -64,7 +66,14 @@ pub fn add(folder: &Path, addition: &Addition) -> Result<Added, Error> {
         .and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
     let name = name.map_or_else(String::new, |n| id_of(&n));
     let stop = addition.stop.clone().unwrap_or_else(|| name.clone());
-    let draft = manifest.stop.as_ref().ok_or_else(|| {
+    let chosen = match addition.look_at {
+        None => manifest.stop.clone(),
+        Some(look_at) => {
+            let scene = crate::preview::load(folder)?.0;
+            crate::cells::draft(&crate::collide::Shell::new(&scene), Some(look_at.into()))
+        }
+    };
+    let draft = chosen.as_ref().ok_or_else(|| {
         refused(format!(
             "{} has no place to stand; its scene.toml needs a [stop]",
             folder.display()

@@ -54,6 +54,9 @@ pub(crate) struct Add {
     /// The stop's id; by default the scene's name. A stop that is there keeps texts and light
     #[arg(long)]
     stop: Option<String>,
+    /// What everybody faces, metres east, up and south of the scene's origin; by default what rises most
+    #[arg(long, value_name = "X,Y,Z", value_parser = three, allow_hyphen_values = true)]
+    look_at: Option<[f32; 3]>,
     /// What visitors read, in Chinese
     #[arg(long, requires = "title_en")]
     title_zh: Option<String>,
@@ -70,12 +73,20 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     usual.ok_or_else(|| "is not a size like 1280x720, 16 to 4096 a side".to_owned())
 }
 
+fn three(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    let numbers = numbers.and_then(|n| <[f32; 3]>::try_from(n).ok());
+    let finite = numbers.filter(|n| n.iter().all(|v| v.is_finite()));
+    finite.ok_or_else(|| "needs three numbers with commas between them".to_owned())
+}
+
 impl Add {
     pub(crate) fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         let addition = Addition {
             tour: self.tour,
             scenes: self.scenes,
             stop: self.stop,
+            look_at: self.look_at,
             title: self.title_zh.zip(self.title_en),
         };
         let added = add(&self.scene, &addition)?;

@@ -47,7 +47,7 @@ pub fn finish(folder: &Path) -> Result<Vec<String>, Error> {
         sha256: hash(&bytes),
     });
 
-    manifest.stop = cells::draft(&shell);
+    manifest.stop = cells::draft(&shell, None);
     match &manifest.stop {
         None => warnings.push("no place to stand was found: the tour's author has to set cells".into()),
         Some(Draft { own_ground: false, .. }) => {

@@ -22,7 +22,7 @@ const FINER: u32 = 2;
 const SMALL_M: f32 = 8.0;
 
 /// A camera.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct View {
     /// The middle of what is looked at, metres.
     pub look_at: Vec3,
@@ -30,6 +30,8 @@ pub(crate) struct View {
     pub radius_m: f32,
     /// Half its extent along each axis.
     half: Vec3,
+    /// Places of its surface, from the middle.
+    places: Vec<Vec3>,
     /// From where: degrees clockwise from north.
     pub azimuth_deg: f32,
     /// How far above the horizon.
@@ -53,10 +55,15 @@ impl View {
     /// The whole thing, a little from above, the sun over the shoulder.
     pub(crate) fn whole(shell: &Shell) -> Self {
         let every = (shell.triangles.len() / 100_000).max(1);
+        let middles = shell
+            .triangles
+            .iter()
+            .step_by(every)
+            .map(|t| t.iter().sum::<Vec3>() / 3.0);
+        let mut places: Vec<Vec3> = middles.collect();
         let mut axes: [Vec<f32>; 3] = Default::default();
-        for triangle in shell.triangles.iter().step_by(every) {
-            let middle = triangle.iter().sum::<Vec3>() / 3.0;
-            for (axis, value) in axes.iter_mut().zip(middle.to_array()) {
+        for place in &places {
+            for (axis, value) in axes.iter_mut().zip(place.to_array()) {
                 axis.push(value);
             }
         }
@@ -73,11 +80,16 @@ impl View {
             (at(skip), at(last.saturating_sub(skip)))
         });
         let (low, high) = (Vec3::new(x.0, y.0, z.0), Vec3::new(x.1, y.1, z.1));
-        let size = high - low;
+        let (size, middle) = (high - low, (low + high) / 2.0);
+        places.retain(|p| p.cmpge(low).all() && p.cmple(high).all());
+        for place in &mut places {
+            *place -= middle;
+        }
         // Ground is looked down upon, things are looked at.
         let flat = size.y < 0.35 * size.x.max(size.z);
         Self {
-            look_at: (low + high) / 2.0,
+            look_at: middle,
+            places,
             radius_m: (size.length() / 2.0).max(1e-3),
             half: (size / 2.0).max(Vec3::splat(1e-4)),
             azimuth_deg: 207.0,
@@ -95,21 +107,34 @@ impl View {
         )
     }
 
-    /// The nearest place from which all corners of the box are in a picture of this shape.
+    /// The nearest place from which everything is in a picture of this shape.
     fn eye(&self, aspect: f32) -> Vec3 {
         let towards = self.towards();
         let right = towards.cross(Vec3::Y).normalize_or(Vec3::X);
         let up = right.cross(towards);
-        let tangent = (FOV_DEG / 2.0).to_radians().tan() * 0.92;
+        let tangent = (FOV_DEG / 2.0).to_radians().tan() * 0.9;
         let mut back = 0.0_f32;
-        for corner in 0..8_u8 {
-            let sign = |bit: u8| if corner & bit == 0 { -1.0 } else { 1.0 };
-            let at = self.half * Vec3::new(sign(1), sign(2), sign(4));
-            let wide = at.dot(right).abs() / (tangent * aspect);
-            let tall = at.dot(up).abs() / tangent;
-            back = back.max(wide.max(tall) - at.dot(towards));
+        // A place is in the picture if it is no farther off the axis than its distance allows; the axis goes through
+        // the middle between the outermost places, which moves as the eye does: three rounds settle it.
+        let mut middle = Vec3::ZERO;
+        for _ in 0..3 {
+            back = 0.0;
+            for place in &self.places {
+                let at = *place - middle;
+                let off = (at.dot(right).abs() / aspect).max(at.dot(up).abs());
+                back = back.max(off / tangent - at.dot(towards));
+            }
+            let (mut across, mut upright) = ((f32::INFINITY, f32::NEG_INFINITY), (f32::INFINITY, f32::NEG_INFINITY));
+            for place in &self.places {
+                let at = *place - middle;
+                let far = (back + at.dot(towards)).max(1e-6);
+                let (x, y) = (at.dot(right) / far, at.dot(up) / far);
+                across = (across.0.min(x), across.1.max(x));
+                upright = (upright.0.min(y), upright.1.max(y));
+            }
+            middle += (right * (across.0 + across.1) + up * (upright.0 + upright.1)) * (back / 2.0);
         }
-        self.look_at - towards * back
+        self.look_at + middle - towards * back.max(1e-3)
     }
 }
 
@@ -132,6 +157,7 @@ pub(crate) fn render(scene: &Scene, view: &View, (width, height): (u32, u32)) ->
         look_at: view.look_at * scale,
         radius_m: view.radius_m * scale,
         half: view.half * scale,
+        places: view.places.iter().map(|p| *p * scale).collect(),
         ..*view
     };
     let eye = view.eye(width as f32 / height as f32);
@@ -146,7 +172,7 @@ pub(crate) fn render(scene: &Scene, view: &View, (width, height): (u32, u32)) ->
         point: eye,
         near: (view.radius_m * 0.01).clamp(0.01, 1.0),
         kind: VantageKind::Flat {
-            world_from_camera: rotation(view.look_at - eye),
+            world_from_camera: rotation(view.towards()),
             vertical_fov_rad: FOV_DEG.to_radians(),
             width: width * FINER,
             height: height * FINER,
@@ -390,7 +416,9 @@ pub fn preview(path: &Path, size: (u32, u32), angles: Angles, shows: bool) -> Re
     view.azimuth_deg = angles.azimuth_deg.unwrap_or(view.azimuth_deg);
     view.elevation_deg = angles.elevation_deg.unwrap_or(view.elevation_deg);
     if shows {
-        let stop = manifest.and_then(|m| m.stop).or_else(|| crate::cells::draft(&shell));
+        let stop = manifest
+            .and_then(|m| m.stop)
+            .or_else(|| crate::cells::draft(&shell, None));
         overlay(&mut scene, stop.as_ref(), &Collider::new(&shell));
     }
     render(&scene, &view, size)
@@ -433,7 +461,7 @@ pub fn walk(path: &Path, name: &str) -> Result<(Vec<u8>, String), Error> {
     let manifest = manifest.ok_or_else(|| Error::Preview {
         fault: format!("{} is one file; --open needs a scene's folder", path.display()),
     })?;
-    let draft = manifest.stop.clone().or_else(|| crate::cells::draft(&shell));
+    let draft = manifest.stop.clone().or_else(|| crate::cells::draft(&shell, None));
     let draft = draft.ok_or_else(|| Error::Preview {
         fault: format!("{} has no place to stand", path.display()),
     })?;

@@ -41,20 +41,24 @@ pub struct Draft {
     pub walkable: Vec<Area>,
 }
 
-/// Cells of a scene; a scene without ground of its own gets a plane around it.
+/// Cells of a scene, facing `look_at` or what rises most; a scene without ground of its own gets a plane around it.
 #[must_use]
-pub(crate) fn draft(shell: &Shell) -> Option<Draft> {
+pub(crate) fn draft(shell: &Shell, look_at: Option<Vec3>) -> Option<Draft> {
     let (low, high) = shell.bounds()?;
     let size = high - low;
     if size.x.max(size.z) >= OBJECT_M
-        && let Some(draft) = on_ground(shell, low, high)
+        && let Some(draft) = on_ground(shell, look_at, low, high)
     {
         return Some(draft);
     }
-    Some(around(low, high))
+    let mut made = around(low, high);
+    if let Some(look_at) = look_at {
+        made.look_at = look_at.to_array();
+    }
+    Some(made)
 }
 
-fn on_ground(shell: &Shell, low: Vec3, high: Vec3) -> Option<Draft> {
+fn on_ground(shell: &Shell, look_at: Option<Vec3>, low: Vec3, high: Vec3) -> Option<Draft> {
     let flat = |v: Vec3| Vec2::new(v.x, v.z);
     let mut step = STEP_M;
     let columns = loop {
@@ -70,10 +74,12 @@ fn on_ground(shell: &Shell, low: Vec3, high: Vec3) -> Option<Draft> {
     if area < LEAST_M2 {
         return None;
     }
-    let look_at = place::landmark(&columns, &floor).unwrap_or_else(|| {
-        let middle = (low + high) / 2.0;
-        Vec3::new(middle.x, low.y + EYE_HEIGHT_M, middle.z)
-    });
+    let look_at = look_at
+        .or_else(|| place::landmark(&columns, &floor))
+        .unwrap_or_else(|| {
+            let middle = (low + high) / 2.0;
+            Vec3::new(middle.x, low.y + EYE_HEIGHT_M, middle.z)
+        });
     let cells = place::cells(&columns, &floor, look_at);
     if cells.is_empty() {
         return None;

@@ -14,12 +14,16 @@ const BLOCK_M: f32 = 2.0;
 const RISES_M: f32 = 1.5;
 /// Nothing farther from ground is taken for the landmark.
 const FAR_M: f32 = 80.0;
+/// From farther away nobody came for the landmark.
+const SEEN_M: f32 = 150.0;
+/// Metres between the places that are tried.
+const EVERY_M: f32 = 2.0;
 /// Seats that a cell is tried with.
 const SEATS: usize = 24;
 /// Cells are at least so far apart: a step of the cross-fade between two pictures of one place.
 const APART_M: f32 = 5.0;
 /// Cells at most.
-const MOST: usize = 16;
+const MOST: usize = 12;
 /// Ground kept around a cell: a group of `SEATS` and the guide ahead of it stand within it.
 const AROUND_M: f32 = 5.0;
 /// Half the width of the ways between cells.
@@ -91,7 +95,7 @@ pub(super) fn cells(columns: &Columns, floor: &Floor, look_at: Vec3) -> Vec<Cell
             continue;
         }
         let far = plan.middle(column).distance(sight);
-        if far < 3.0 {
+        if !(3.0..=SEEN_M).contains(&far) {
             continue;
         }
         let free = usable(columns, floor, look_at, column);
@@ -218,10 +222,10 @@ fn widen(columns: &Columns, floor: &Floor, at: Vec2, radius: f32, out: &mut BTre
     }
 }
 
-/// Columns between places that are tried: about a metre.
+/// Columns between places that are tried.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few columns")]
 fn stride(step: f32) -> usize {
-    (1.0 / step).round().max(1.0) as usize
+    (EVERY_M / step).round().max(1.0) as usize
 }
 
 fn floor_near(floor: &Floor, columns: &Columns, at: Vec2) -> f32 {

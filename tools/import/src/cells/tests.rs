@@ -32,9 +32,12 @@ impl Site {
     }
 
     fn draft(&self) -> Draft {
-        draft(&Shell {
-            triangles: self.0.clone(),
-        })
+        draft(
+            &Shell {
+                triangles: self.0.clone(),
+            },
+            None,
+        )
         .unwrap()
     }
 }
@@ -169,28 +172,21 @@ fn an_object_gets_a_plane_around_it() {
     assert_eq!(ground(&draft, 0.0, 0.0), None);
 }
 
-/// The real scan: at each seat and on the ways between neighbouring cells the ground is where the surface is.
-#[test]
-fn on_the_real_scan_feet_stay_on_the_surface() {
+fn scan() -> Shell {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/scans/autzen_trim.laz");
-    let scene = crate::import(&path, "autzen-scan", &crate::Options::default())
-        .unwrap()
-        .0;
-    let shell = Shell::new(&scene);
-    let draft = draft(&shell).unwrap();
-    assert!(
-        draft.own_ground && draft.cells.len() >= 8,
-        "{} cells",
-        draft.cells.len()
-    );
-    let text = toml::to_string(&draft).unwrap();
-    assert!(text.len() < 400_000, "{} bytes", text.len());
-    let (low, high) = shell.bounds().unwrap();
-    let surface = Surface::new(&shell, low, high);
-    let sight = Vec3::from(draft.look_at);
+    Shell::new(
+        &crate::import(&path, "autzen-scan", &crate::Options::default())
+            .unwrap()
+            .0,
+    )
+}
+
+/// Walks over cells of the real scan: at each seat and on the ways between neighbouring cells the ground is where the
+/// surface is. Returns how many places were stood on, and the worst of them.
+fn walk_over(surface: &Surface, sight: Vec3, cells: &[Cell], height: impl Fn(f32, f32) -> Option<f32>) -> (usize, f32) {
     let (mut worst, mut places) = (0.0_f32, 0);
     let mut check = |x: f32, z: f32, must: bool| {
-        let Some(height) = ground(&draft, x, z) else {
+        let Some(height) = height(x, z) else {
             assert!(!must, "no ground at {x}, {z}");
             return;
         };
@@ -198,26 +194,42 @@ fn on_the_real_scan_feet_stay_on_the_surface() {
         assert!(off <= 0.05, "feet {off} m off the surface at {x}, {z}");
         (worst, places) = (worst.max(off), places + 1);
     };
-    for cell in &draft.cells {
+    for cell in cells {
         check(cell.eye[0], cell.eye[2], true);
-        for seat in seats(cell, sight, 40) {
+        for seat in seats(cell, sight, 24) {
             check(seat.position.x, seat.position.z, false);
         }
     }
     let plan = surface.columns.plan;
     let floor = floor::Floor::new(&surface.columns, 1);
-    let at: Vec<Vec2> = draft.cells.iter().map(|c| Vec2::new(c.eye[0], c.eye[2])).collect();
+    let at: Vec<Vec2> = cells.iter().map(|c| Vec2::new(c.eye[0], c.eye[2])).collect();
     for (a, b) in neighbours(&at) {
         let ends = (plan.column(at[a]).unwrap(), plan.column(at[b]).unwrap());
-        let way = floor.way(&surface.columns, ends.0, ends.1).unwrap();
-        for column in way {
+        for column in floor.way(&surface.columns, ends.0, ends.1).unwrap() {
             let place = plan.middle(column);
             check(place.x, place.y, true);
         }
     }
+    (places, worst)
+}
+
+#[test]
+fn on_the_real_scan_feet_stay_on_the_surface() {
+    let shell = scan();
+    let draft = draft(&shell, None).unwrap();
+    assert!(
+        draft.own_ground && draft.cells.len() >= 8,
+        "{} cells",
+        draft.cells.len()
+    );
+    let text = toml::to_string(&draft).unwrap();
+    assert!(text.len() < 400_000, "{} bytes", text.len());
+    let surface = Surface::new(&shell);
+    let sight = Vec3::from(draft.look_at);
+    let (places, worst) = walk_over(&surface, sight, &draft.cells, |x, z| ground(&draft, x, z));
     assert!(places > 500, "{places}");
     eprintln!(
-        "{} cells, {} bytes, {places} places, worst {worst:.3} m, sight {sight}",
+        "{} cells, {} bytes, {places} places, worst {worst:.3} m",
         draft.cells.len(),
         text.len()
     );
@@ -230,7 +242,8 @@ struct Surface {
 }
 
 impl Surface {
-    fn new(shell: &Shell, low: Vec3, high: Vec3) -> Self {
+    fn new(shell: &Shell) -> Self {
+        let (low, high) = shell.bounds().unwrap();
         let plan = Plan::over(Vec2::new(low.x, low.z), Vec2::new(high.x, high.z), STEP_M, MOST_COLUMNS);
         let mut by_column: std::collections::BTreeMap<usize, Vec<[Vec3; 3]>> = std::collections::BTreeMap::new();
         for triangle in &shell.triangles {
