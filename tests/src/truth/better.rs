@@ -123,7 +123,7 @@ impl Studio {
 
     fn face(&mut self, place: &Place, face: u8) -> (Set, [usize; 2]) {
         let kind = VantageKind::Face {
-            face: face.into(),
+            face,
             size: FACE,
         };
         let frame = self.render(place, place.point(), kind, place.time());
