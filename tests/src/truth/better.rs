@@ -122,10 +122,7 @@ impl Studio {
     }
 
     fn face(&mut self, place: &Place, face: u8) -> (Set, [usize; 2]) {
-        let kind = VantageKind::Face {
-            face,
-            size: FACE,
-        };
+        let kind = VantageKind::Face { face, size: FACE };
         let frame = self.render(place, place.point(), kind, place.time());
         let form = Form {
             layer: Layer::Face(face),
