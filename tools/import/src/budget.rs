@@ -47,7 +47,16 @@ pub struct Plan {
     pub threads: usize,
 }
 
+/// What drawing a picture takes beside the scene (measured with a software renderer).
+const PICTURE: u64 = 256 << 20;
+
 impl Plan {
+    /// Whether the renderer fits beside all else.
+    #[must_use]
+    pub fn has_room_for_picture(&self) -> bool {
+        self.limit == 0 || self.memory + PICTURE <= self.limit
+    }
+
     /// Looks at inputs. `out` is where the scene goes; with `tiles` many points may go to disk beside it.
     ///
     /// # Errors

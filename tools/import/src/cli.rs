@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tongyou_import::fit::{Device, fit};
 use tongyou_import::progress::{self, Progress};
 use tongyou_import::write::{self, Input, Manifest, Output, Rights};
 use tongyou_import::{
-    Error, Job, Limits, Options, Placement, Plan, Run, Surface, Up, default_memory, import_all, inspect, parse_memory,
-    validate,
+    Error, Job, Limits, Options, Placement, Plan, Report, Run, Surface, Up, default_memory, import_all, inspect,
+    parse_memory, validate,
 };
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Turns scans (LAS, LAZ, COPC, PLY, OBJ, STL, glTF, E57, PTS, XYZ, SPZ) into glTF scenes
+/// Turns scans (LAS, LAZ, COPC, PLY, OBJ, STL, glTF, 3D Tiles, OSGB, E57, PTS, XYZ, SPZ) into glTF scenes
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, version)]
 pub(crate) struct Cli {
@@ -69,6 +70,9 @@ struct Import {
     /// Write floats and PNG rather than KHR_mesh_quantization, EXT_meshopt_compression and KTX2
     #[arg(long)]
     plain: bool,
+    /// Make it fit a device by a coarser level and smaller textures, or say by how much it can not
+    #[arg(long, value_enum)]
+    budget: Option<Affords>,
     /// The most memory to use; by default half of the machine's
     #[arg(long, value_name = "1GiB", value_parser = parse_memory)]
     max_memory: Option<u64>,
@@ -133,6 +137,23 @@ enum Tell {
     Auto,
     Json,
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Affords {
+    Quest3,
+    Pico4,
+    Pc,
+}
+
+impl From<Affords> for Device {
+    fn from(from: Affords) -> Self {
+        match from {
+            Affords::Quest3 => Self::Quest3,
+            Affords::Pico4 => Self::Pico4,
+            Affords::Pc => Self::Pc,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -251,7 +272,10 @@ impl Import {
                 points: self.max_points,
                 ..Limits::default()
             },
-            vertices: self.vertices,
+            // A splat is drawn by two squares, a point by one.
+            vertices: self.budget.map_or(self.vertices, |b| {
+                self.vertices.min(Device::from(b).budget().triangles / 4)
+            }),
             base: !self.no_base,
             surface: match self.surface {
                 Points::Auto => Surface::Auto,
@@ -303,6 +327,20 @@ impl Import {
             }
         };
         writeln!(out, "{report}")?;
+        let (scene, report) = match self.budget {
+            Some(device) => {
+                let (scene, fit) = fit(scene, device.into());
+                writeln!(out, "{fit}")?;
+                (
+                    scene,
+                    Report {
+                        fit: Some(fit),
+                        ..report
+                    },
+                )
+            }
+            None => (scene, report),
+        };
         progress.stage("write", 0);
         if as_file {
             let bytes = write::glb(&scene, !self.plain)?;
@@ -323,6 +361,9 @@ impl Import {
         let inputs = self.scans.iter().map(|scan| Input::new(scan, &options.placement));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let manifest = write::fill(&job.out(), inputs, &scene, &report, &output)?;
+        for warning in tongyou_import::finish(&job.out(), plan.has_room_for_picture())? {
+            writeln!(out, "warning   {warning}")?;
+        }
         job.commit()?;
         progress.stage("done", 0);
         progress.clear();

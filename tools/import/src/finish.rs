@@ -25,11 +25,11 @@ pub struct CollisionFile {
 }
 
 /// Adds `collision.glb`, `thumbnail.png` and the cells to a scene's folder, and writes its `scene.toml` again. Returns
-/// what could not be made, for people.
+/// what could not be made, for people. Without `picture` there is no thumbnail: the renderer takes memory of its own.
 ///
 /// # Errors
 /// [`Error`] where the folder is not a scene or can not be written.
-pub fn finish(folder: &Path) -> Result<Vec<String>, Error> {
+pub fn finish(folder: &Path, picture: bool) -> Result<Vec<String>, Error> {
     let mut manifest = Manifest::load(folder)?;
     let mut warnings = Vec::new();
     let finest = manifest.level.first().map_or("scene.glb", |l| l.file.as_str());
@@ -56,6 +56,11 @@ pub fn finish(folder: &Path) -> Result<Vec<String>, Error> {
         Some(_) => {}
     }
 
+    if !picture {
+        warnings.push("no thumbnail: the renderer would pass --max-memory".into());
+        write::file(&folder.join("scene.toml"), manifest.to_toml().as_bytes())?;
+        return Ok(warnings);
+    }
     match crate::preview::thumbnail(&scene, &shell) {
         Ok(picture) => {
             write::file(&folder.join("thumbnail.png"), &picture.png()?)?;

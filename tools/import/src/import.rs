@@ -94,6 +94,7 @@ pub fn import_all(paths: &[PathBuf], name: &str, options: &Options, run: &Run<'_
         frame,
         warnings,
         splats: Vec::new(),
+        fit: None,
     };
     let mut scene: Option<Scene> = None;
     let mut add_made = |report: &mut Report, (made, work, triangles, (min, max)): Made| {

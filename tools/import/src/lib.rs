@@ -16,6 +16,7 @@ mod data;
 mod detect;
 mod error;
 mod finish;
+pub mod fit;
 mod gather;
 pub mod georef;
 mod import;

@@ -16,12 +16,36 @@ pub(crate) struct Distance {
 
 /// The distance between the meshes of two scenes whose nodes have no transforms.
 pub(crate) fn distance(a: &Scene, b: &Scene) -> Distance {
-    let (a, b) = (triangles(a), triangles(b));
-    let (Some(to_a), Some(to_b)) = (Tree::new(&a), Tree::new(&b)) else {
-        return Distance::default();
-    };
+    Finest::new(a).distance(b)
+}
+
+/// A mesh from which the distance to several others is measured.
+pub(crate) struct Finest {
+    triangles: Vec<[Vec3; 3]>,
+    tree: Option<Tree>,
+}
+
+impl Finest {
+    /// The meshes of a scene whose nodes have no transforms.
+    pub(crate) fn new(scene: &Scene) -> Self {
+        let triangles = triangles(scene);
+        let tree = Tree::new(&triangles);
+        Self { triangles, tree }
+    }
+
+    /// The distance to the meshes of another scene, of both directions.
+    pub(crate) fn distance(&self, other: &Scene) -> Distance {
+        let b = triangles(other);
+        let (Some(to_a), Some(to_b)) = (&self.tree, &Tree::new(&b)) else {
+            return Distance::default();
+        };
+        apart([(&self.triangles, to_b), (&b, to_a)])
+    }
+}
+
+fn apart(ways: [(&Vec<[Vec3; 3]>, &Tree); 2]) -> Distance {
     let (mut max, mut squares, mut count) = (0.0_f32, 0.0_f64, 0.0_f64);
-    for (from, to) in [(&a, &to_b), (&b, &to_a)] {
+    for (from, to) in ways {
         let step = from.len().div_ceil(SAMPLES).max(1);
         for triangle in from.iter().step_by(step) {
             // Corners are where simplification moves a surface most; the middle is where it bridges.
@@ -232,11 +256,11 @@ mod tests {
             });
             scene
         };
-        let apart = distance(&sheet(0.0, 1), &sheet(0.25, 30));
+        let apart = Finest::new(&sheet(0.0, 1)).distance(&sheet(0.25, 30));
         assert!(
             (apart.max_m - 0.25).abs() < 1e-6 && (apart.rms_m - 0.25).abs() < 1e-6,
             "{apart:?}"
         );
-        assert!(distance(&sheet(0.0, 7), &sheet(0.0, 3)).max_m < 1e-6);
+        assert!(Finest::new(&sheet(0.0, 7)).distance(&sheet(0.0, 3)).max_m < 1e-6);
     }
 }

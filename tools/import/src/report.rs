@@ -3,6 +3,7 @@
 use glam::DVec3;
 use serde::{Serialize, Serializer};
 
+use crate::fit::Fit;
 use crate::{Frame, Splat};
 
 /// What an import did.
@@ -30,6 +31,9 @@ pub struct Report {
     /// Gaussian splats in the axes of the scene, to be written beside the squares that stand for them.
     #[serde(skip)]
     pub splats: Vec<Splat>,
+    /// How it fits the device that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
 }
 
 /// What was made of the input.

@@ -4,10 +4,11 @@
 use meshopt::{SimplifyOptions, VertexDataAdapter};
 use tongyou_scene::{Primitive, Scene};
 
-use crate::measure;
+use crate::{measure, parallel};
 
-/// Triangles of each level as a share of the finest.
-const SHARES: [f32; 3] = [0.25, 0.0625, 0.015_625];
+/// Triangles of each level as a share of the one before.
+const SHARE: f32 = 0.25;
+const MOST_LEVELS: usize = 3;
 /// A scene with fewer triangles gets no coarser level.
 const FEW: usize = 4000;
 /// A level that keeps more of the one before is of no use.
@@ -40,28 +41,41 @@ pub fn triangles(scene: &Scene) -> usize {
 /// Coarser levels, finest first; none where the scene is small or can not be simplified.
 #[must_use]
 pub fn levels(finest: &Scene) -> Vec<Level> {
-    let all = triangles(finest);
-    let mut out: Vec<Level> = Vec::new();
-    let mut last = all;
-    for share in SHARES {
-        if last < FEW {
-            break;
+    let mut scenes: Vec<(Scene, usize)> = Vec::new();
+    let mut last = triangles(finest);
+    // While levels are made, one from the other, a second core gets the finest ready to be measured against.
+    let measure = std::thread::scope(|scope| {
+        let measure = (last >= FEW).then(|| scope.spawn(|| measure::Finest::new(finest)));
+        while scenes.len() < MOST_LEVELS && last >= FEW {
+            let scene = coarser(scenes.last().map_or(finest, |(s, _)| s), SHARE);
+            let triangles = triangles(&scene);
+            if triangles as f64 > last as f64 * USEFUL {
+                break;
+            }
+            last = triangles;
+            scenes.push((scene, triangles));
         }
-        let scene = coarser(finest, share);
-        let triangles = triangles(&scene);
-        if triangles as f64 > last as f64 * USEFUL {
-            break;
-        }
-        last = triangles;
-        let apart = measure::distance(finest, &scene);
-        out.push(Level {
-            scene,
-            triangles,
-            error_m: apart.max_m,
-            rms_m: apart.rms_m,
-        });
-    }
-    out
+        measure.and_then(|m| m.join().ok())
+    });
+    let Some(measure) = measure else {
+        return Vec::new();
+    };
+    let apart = parallel::map(parallel::cores(), &scenes, |_, (scene, _)| Ok(measure.distance(scene)));
+    let apart = apart.unwrap_or_default();
+    let levels = scenes.into_iter().zip(apart);
+    let mut worst = 0.0_f32;
+    levels
+        .map(|((scene, triangles), apart)| {
+            // A coarser level is never called nearer than a finer one.
+            worst = worst.max(apart.max_m);
+            Level {
+                scene,
+                triangles,
+                error_m: worst,
+                rms_m: apart.rms_m,
+            }
+        })
+        .collect()
 }
 
 /// The scene with about this share of its triangles.

@@ -56,7 +56,7 @@ pub(super) fn read(source: &Source, limits: &Limits, sink: &mut Sink<'_>) -> Res
         ))?;
         convert(source, &folder.0, &scan, &out, false)?;
     }
-    for warning in finer(source)? {
+    if let Some(warning) = finer(source)? {
         sink(Chunk::Warning(warning))?;
     }
     let made = Source::open(&out).ok().filter(|made| made.format == Format::Obj);

@@ -233,19 +233,18 @@ fn top(sorted: &Sorted, chunks: Vec<Chunk>, settings: &Settings<'_>) -> Result<T
     for depth in common..deepest {
         let mut near = Near::new(&lattice, depth);
         taken.iter().for_each(|p| near.add(p.at));
-        let mut rest = Vec::with_capacity(left.len());
-        for entry in left {
-            let (_, number, point) = entry;
+        // In place: these are most of what is in memory.
+        left.retain(|&(_, number, point)| {
             if chunks[number as usize].cell.depth <= depth || near.is_taken(point.at) {
-                rest.push(entry);
-                continue;
+                return true;
             }
             near.add(point.at);
             taken.push(point);
             let cell = Cell::of(point.at, depth, lattice.bits);
             own.entry(cell).or_default().0.push(point);
-        }
-        for (_, number, point) in rest.iter().step_by(MEASURED) {
+            false
+        });
+        for (_, number, point) in left.iter().step_by(MEASURED) {
             let chunk = &chunks[*number as usize];
             if chunk.cell.depth > depth {
                 let node = own.entry(Cell::of(point.at, depth, lattice.bits)).or_default();
@@ -255,7 +254,6 @@ fn top(sorted: &Sorted, chunks: Vec<Chunk>, settings: &Settings<'_>) -> Result<T
                 node.1 = node.1.max(apart);
             }
         }
-        left = rest;
     }
     let mut sample = taken;
     let mut last: Vec<(u32, u64, Point)> = Vec::new();

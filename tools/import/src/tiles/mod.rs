@@ -19,10 +19,10 @@ pub(crate) use build::{Settings, build};
 /// Bytes of memory that tiling so many points takes on so many threads.
 pub(crate) fn memory(points: u64, threads: usize) -> u64 {
     // A chunk and its sample for each thread; the cells' counts and the buffers while points are sorted; points that
-    // may go up (measured: one in twelve of a dense scan); the sample that becomes the scene.
+    // may go up (measured on a plain: one in seven); the sample that becomes the scene.
     let chunk = split::MOST * 130;
     let sorting = 56 << 20;
-    let upper = points / 8 * 64;
+    let upper = points / 7 * 112;
     let scene = build::SHOWN as u64 * 300;
     (chunk * threads as u64).max(sorting).max(upper).max(scene) + (points / 1000)
 }

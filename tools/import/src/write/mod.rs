@@ -19,8 +19,7 @@ use sha2::{Digest, Sha256};
 pub use tangents::tangents;
 use tongyou_scene::{Scene, write_glb};
 
-use crate::simplify::{self, Level};
-use crate::{Error, Report, Work};
+use crate::{Error, Report, Work, parallel, simplify};
 
 /// How a folder is written.
 #[derive(Debug, Clone, Default)]
@@ -149,18 +148,14 @@ pub fn fill(
     // Squares that touch nothing can not be simplified as a mesh.
     let squares = report.work.iter().any(|w| matches!(w, Work::Surfels(_)));
     let levels = if squares { Vec::new() } else { simplify::levels(scene) };
-    let mut files: Vec<(String, Vec<u8>)> = vec![("scene.glb".into(), glb(scene, output.packed)?)];
+    // Each on a core of its own.
+    let scenes: Vec<&Scene> = std::iter::once(scene).chain(levels.iter().map(|l| &l.scene)).collect();
+    let packed = parallel::map(parallel::cores(), &scenes, |_, scene| glb(scene, output.packed))?;
+    let names = std::iter::once("scene.glb".to_owned()).chain((1..).map(|number| format!("level{number}.glb")));
+    let mut files: Vec<(String, Vec<u8>)> = names.zip(packed).collect();
     let mut listed = vec![listing(&files[0], simplify::triangles(scene), 0.0, 0.0)];
-    for (number, level) in (1..).zip(&levels) {
-        let Level {
-            triangles,
-            error_m,
-            rms_m,
-            ..
-        } = *level;
-        let entry = (format!("level{number}.glb"), glb(&level.scene, output.packed)?);
-        listed.push(listing(&entry, triangles, error_m, rms_m));
-        files.push(entry);
+    for (entry, level) in files[1..].iter().zip(&levels) {
+        listed.push(listing(entry, level.triangles, level.error_m, level.rms_m));
     }
     let mut splats = Vec::new();
     for (number, level) in splats::levels(report.splats.clone()).iter().enumerate() {

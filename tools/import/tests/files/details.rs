@@ -211,3 +211,31 @@ fn normal_maps_are_written_with_tangents() {
         );
     }
 }
+
+/// A header that a widely used program wrote wrongly.
+#[test]
+fn a_comment_without_its_word() {
+    let text = "ply\nformat ascii 1.0\nCreated by Blender3D 247 - www.blender.org, source file: \nelement vertex 1\n\
+                property float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n";
+    let (_folder, path) = file("w.ply", text.as_bytes());
+    assert_eq!(tongyou_import::inspect(&path).unwrap().counts, [("points", 1)]);
+}
+
+#[test]
+fn a_budget_is_met_and_said() {
+    let (folder, path) = file("mesh", &crate::samples::ply_mesh(crate::samples::Coding::Little));
+    let out = folder.path().join("scene");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tongyou-import"))
+        .arg(&path)
+        .args(["--budget", "pico4", "--out"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("Pico4: ") && said.contains("fits"),
+        "{said}"
+    );
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["fit"]["budget"]["triangles"], 300_000);
+}

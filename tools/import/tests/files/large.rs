@@ -231,17 +231,29 @@ fn threads_and_interruptions_do_not_change_a_byte() {
         folder.path().join("x/scene"),
     );
     let begun = Instant::now();
-    import(&scans, &whole, &["--threads", "2", "--vertices", "3000"]);
+    import(
+        &scans,
+        &whole,
+        &["--threads", "2", "--vertices", "3000", "--max-memory", "300MiB"],
+    );
     let took = begun.elapsed();
     let want = tree(&whole);
     assert!(want.len() > 8, "tiles");
-    import(&scans, &one, &["--threads", "1", "--vertices", "3000"]);
+    import(
+        &scans,
+        &one,
+        &["--threads", "1", "--vertices", "3000", "--max-memory", "300MiB"],
+    );
     assert!(tree(&one) == want, "one thread gives other bytes");
 
     let mut chance = Chance::new(20_261);
     let (mut killed, mut resumed) = (0, 0);
     while killed < 10 {
-        let mut child = start(&scans, &out, &["--threads", "2", "--vertices", "3000"]);
+        let mut child = start(
+            &scans,
+            &out,
+            &["--threads", "2", "--vertices", "3000", "--max-memory", "300MiB"],
+        );
         // Real time is what is tested here: a moment anywhere in a run.
         std::thread::sleep(took.mul_f64(chance.unit()));
         child.kill().unwrap();
@@ -252,7 +264,19 @@ fn threads_and_interruptions_do_not_change_a_byte() {
         }
         killed += 1;
         assert!(!out.exists(), "nothing is there before it is whole");
-        let text = import(&scans, &out, &["--threads", "2", "--vertices", "3000", "--resume"]);
+        let text = import(
+            &scans,
+            &out,
+            &[
+                "--threads",
+                "2",
+                "--vertices",
+                "3000",
+                "--max-memory",
+                "300MiB",
+                "--resume",
+            ],
+        );
         resumed += usize::from(text.contains("resumed"));
         assert!(tree(&out) == want, "kill {killed} left other bytes");
         std::fs::remove_dir_all(&out).unwrap();

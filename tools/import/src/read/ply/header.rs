@@ -178,7 +178,8 @@ impl Header {
                 ["format", "ascii", "1.0"] => coding = Some(Coding::Text),
                 ["format", "binary_little_endian", "1.0"] => coding = Some(Coding::Little),
                 ["format", "binary_big_endian", "1.0"] => coding = Some(Coding::Big),
-                ["comment" | "obj_info", ..] => out.comments.push(words[1..].join(" ")),
+                // Old versions of Blender forget the word before who wrote it.
+                ["comment" | "obj_info", ..] | ["Created", "by", ..] => out.comments.push(words[1..].join(" ")),
                 ["element", name, count] => {
                     let count = count
                         .parse()

@@ -60,7 +60,10 @@ fn unhitch(root: &mut Value) -> DVec3 {
     let Some(&first) = at.first().filter(|f| f.length() > FAR_M) else {
         return out;
     };
-    if at.iter().any(|other| !(other.distance(first) <= FAR_M)) {
+    if at
+        .iter()
+        .any(|other| !other.is_finite() || other.distance(first) > FAR_M)
+    {
         return out;
     }
     for (&index, at) in roots.iter().zip(at) {

@@ -46,7 +46,7 @@ struct Tile {
     #[serde(default)]
     contents: Vec<Named>,
     #[serde(default)]
-    children: Vec<Tile>,
+    children: Vec<Self>,
     #[serde(default)]
     implicit_tiling: Option<serde::de::IgnoredAny>,
 }
