@@ -20,13 +20,13 @@ pub use event::{Event, StopApplied};
 pub use pose::{LocalJoint, LocalPose};
 
 use bytes::Bytes;
-use change::{Applied, Prepared};
+use change::{Applied, Prepared, off, stream_of};
 use liveness::Liveness;
 use pose::Up;
 use protocol::control::{self, ClientMessage, ServerMessage, client_message, guide_command};
 use protocol::datagram::{Body, Datagram};
 use protocol::frame::{Frame, Layer};
-use protocol::{ClientTime, HeadsetId, ResumeTicket, ServerTime, SetId, TourTime, VantageId};
+use protocol::{ClientTime, HeadsetId, ResumeTicket, ServerTime, SetId, TourTime};
 use std::collections::{BTreeMap, VecDeque};
 use stream::clock::Sync;
 use stream::jitter;
@@ -590,23 +590,5 @@ impl Tour {
 
     fn stop(&self) -> Option<&control::Stop> {
         self.tour.stops.get(self.current.stop as usize)
-    }
-}
-
-/// Where a placement off the cells is: x, z and heading.
-fn off(placement: &control::Placement) -> Option<[f32; 3]> {
-    let seat = placement
-        .seat
-        .filter(|_| placement.kind() == control::PlacementKind::Roaming)?;
-    Some([seat.x, seat.z, placement.yaw])
-}
-
-/// The stream that a placement in an epoch looks at.
-#[expect(clippy::cast_possible_truncation, reason = "the wire has the low 16 bits of both")]
-const fn stream_of(epoch: u32, placement: &control::Placement) -> StreamId {
-    StreamId {
-        epoch: epoch as u16,
-        vantage: VantageId(placement.vantage as u16),
-        layer: Layer::Base,
     }
 }

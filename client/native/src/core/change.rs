@@ -1,8 +1,8 @@
 //! Changes of stop and cell: prepared beside what is shown, then switched.
 
-use super::{Event, StopApplied, Tour, stream_of};
+use super::{Event, StopApplied, Tour};
 use std::collections::VecDeque;
-use tongyou_protocol::control::{Commit, Placement, Prepare, Ready, SkewReport};
+use tongyou_protocol::control::{Commit, Placement, PlacementKind, Prepare, Ready, SkewReport};
 use tongyou_protocol::frame::Layer;
 use tongyou_protocol::{ServerTime, VantageId};
 use tongyou_stream::receive::{Receiver, StreamId};
@@ -206,5 +206,21 @@ impl Tour {
                 Layer::Base | Layer::Behind => base == shown || Some(base) == moving || Some(base) == ahead || later,
             }
         }
+    }
+}
+
+/// Where a placement off the cells is: x, z and heading.
+pub(super) fn off(placement: &Placement) -> Option<[f32; 3]> {
+    let seat = placement.seat.filter(|_| placement.kind() == PlacementKind::Roaming)?;
+    Some([seat.x, seat.z, placement.yaw])
+}
+
+/// The stream that a placement in an epoch looks at.
+#[expect(clippy::cast_possible_truncation, reason = "the wire has the low 16 bits of both")]
+pub(super) const fn stream_of(epoch: u32, placement: &Placement) -> StreamId {
+    StreamId {
+        epoch: epoch as u16,
+        vantage: VantageId(placement.vantage as u16),
+        layer: Layer::Base,
     }
 }

@@ -8,6 +8,7 @@ mod returning;
 
 use super::*;
 use glam::{Quat, Vec3};
+use protocol::VantageId;
 use protocol::control::{Cell, Commit, Person, Placement, Prepare, Role, Roster, Stop, Welcome, server_message};
 use protocol::datagram::Pong;
 use protocol::frame::{Codec, Eyes, Header, Lane, Layer, Shape, Tag};
