@@ -361,8 +361,15 @@ impl Import {
         let inputs = self.scans.iter().map(|scan| Input::new(scan, &options.placement));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let manifest = write::fill(&job.out(), inputs, &scene, &report, &output)?;
-        for warning in tongyou_import::finish(&job.out(), plan.has_room_for_picture())? {
-            writeln!(out, "warning   {warning}")?;
+        if plan.has_room_to_finish() {
+            for warning in tongyou_import::finish(&job.out(), true)? {
+                writeln!(out, "warning   {warning}")?;
+            }
+        } else {
+            writeln!(
+                out,
+                "warning   no collision mesh, cells and thumbnail: they take more than --max-memory leaves"
+            )?;
         }
         job.commit()?;
         progress.stage("done", 0);

@@ -57,7 +57,15 @@ fn a_folder_with_levels_is_valid_and_the_same_twice() {
     assert!(first.status.success(), "{first:?}");
     assert_eq!(
         names(&out),
-        ["level1.glb", "level2.glb", "report.json", "scene.glb", "scene.toml"]
+        [
+            "collision.glb",
+            "level1.glb",
+            "level2.glb",
+            "report.json",
+            "scene.glb",
+            "scene.toml",
+            "thumbnail.png"
+        ]
     );
     let manifest = Manifest::load(&out).unwrap();
     assert_eq!(
