@@ -16,8 +16,6 @@ use crate::peers::Raw;
 
 /// The wearer is back within this time.
 const BACK: Duration = Duration::from_secs(2);
-/// The same where the server has to render the place anew, because nobody has looked at it for a while.
-const BACK_ANEW: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Counted from 1: where the visitor walks to, not where everybody arrives.
 const CELL: &str = "3";

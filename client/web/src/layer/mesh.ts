@@ -1,7 +1,7 @@
 // What the warp draws for one face, made from its depth whenever that changes.
 //
-// A 128² grid of vertices lies on texel centres. A cell in which depth jumps (its inverse leaves the plane through its
-// neighbours by more than 5 %) is *cut*: its near part is drawn by itself at the near depth, and beneath it lies the
+// A 128² grid of vertices lies on texel centres. A cell in which depth jumps (two texels side by side that leave the
+// plane through their neighbours and are more than 5 % apart) is *cut*: its near part is drawn by itself at the near depth, and beneath it lies the
 // sheet, on which the background goes on under what stands before it. Everything else is the plain surface. Without an
 // offset of the eye these three together give back the very picture that was rendered.
 import { HALF_TANGENT } from "../wire/cube";
@@ -22,6 +22,9 @@ const FLAT_NOISE = 1;
 const REACH = 16;
 /** Offset of the eye, metres, for which there has to be background behind an edge. */
 const OFFSET_M = 0.5;
+/** A surface ends between this texel and the next one to the right, or down. */
+const STEP_RIGHT = 1;
+const STEP_DOWN = 2;
 /** What a sample says of a layer that has nothing there. */
 const NOTHING = 65_535;
 
@@ -131,7 +134,7 @@ function holes(samples: Uint16Array, size: number, at: Int32Array): Uint8Array {
 }
 
 function findCuts(samples: Uint16Array, size: number, at: Int32Array, isHole: Uint8Array | null): Cells {
-  const jumps = findJumps(samples, size);
+  const steps = findSteps(samples, size);
   const cut = new Uint8Array(CELLS * CELLS);
   const nearest = new Uint16Array(CELLS * CELLS);
   const farthest = new Uint16Array(CELLS * CELLS);
@@ -144,14 +147,16 @@ function findCuts(samples: Uint16Array, size: number, at: Int32Array, isHole: Ui
       let most = 0;
       let least = 65_535;
       for (let y = y0; y <= y1; y++) {
-        for (let i = y * size + x0, end = y * size + x1; i <= end; i++) {
-          any |= jumps[i] ?? 0;
+        for (let x = x0, i = y * size + x0; x <= x1; x++, i++) {
+          const step = steps[i] ?? 0;
+          if (x < x1) any |= step & STEP_RIGHT;
+          if (y < y1) any |= step & STEP_DOWN;
           const d = samples[i] ?? 0;
           if (d > most) most = d;
           if (d < least) least = d;
         }
       }
-      if (any === 0 || most - least <= Math.max(NOISE, JUMP * most)) continue;
+      if (any === 0) continue;
       const cell = cy * CELLS + cx;
       cut[cell] = 1;
       nearest[cell] = most;
@@ -161,17 +166,45 @@ function findCuts(samples: Uint16Array, size: number, at: Int32Array, isHole: Ui
   return { cut, nearest, farthest };
 }
 
-/** Texels at which inverse depth leaves the plane through its neighbours. On a plane the second difference is zero. */
+/** How far inverse depth may be off and still be the same surface. */
+function tolerance(d: number): number {
+  return Math.max(NOISE, JUMP * d);
+}
+
+/**
+ * Where one surface ends and another begins, between a texel and the next one to the right ({@link STEP_RIGHT}) or down
+ * ({@link STEP_DOWN}): both leave the plane through their neighbours, and they are far apart.
+ */
+function findSteps(d: Uint16Array, size: number): Uint8Array {
+  const jumps = findJumps(d, size);
+  const steps = new Uint8Array(size * size);
+  const ends = (a: number, b: number): boolean => {
+    const [da, db] = [d[a] ?? 0, d[b] ?? 0];
+    return jumps[b] === 1 && Math.abs(da - db) > tolerance(Math.max(da, db));
+  };
+  for (let y = 0, i = 0; y < size; y++) {
+    for (let x = 0; x < size; x++, i++) {
+      if (jumps[i] === 0) continue;
+      steps[i] =
+        (x + 1 < size && ends(i, i + 1) ? STEP_RIGHT : 0) | (y + 1 < size && ends(i, i + size) ? STEP_DOWN : 0);
+    }
+  }
+  return steps;
+}
+
+/**
+ * Texels at which inverse depth leaves the plane through their neighbours; at the border as the next one inside. On a plane
+ * the second difference is zero, however steep it is.
+ */
 function findJumps(d: Uint16Array, size: number): Uint8Array {
   const jumps = new Uint8Array(size * size);
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      const i = y * size + x;
-      const twice = 2 * (d[i] ?? 0);
-      const limit = Math.max(NOISE, JUMP * 0.5 * twice);
-      const horizontal = x > 0 && x < size - 1 ? Math.abs((d[i - 1] ?? 0) + (d[i + 1] ?? 0) - twice) : 0;
-      const vertical = y > 0 && y < size - 1 ? Math.abs((d[i - size] ?? 0) + (d[i + size] ?? 0) - twice) : 0;
-      if (horizontal > limit || vertical > limit) jumps[i] = 1;
+  if (size < 3) return jumps;
+  const bend = (i: number, by: number): number => Math.abs((d[i - by] ?? 0) + (d[i + by] ?? 0) - 2 * (d[i] ?? 0));
+  const inside = (c: number): number => Math.min(Math.max(c, 1), size - 2);
+  for (let y = 0, i = 0; y < size; y++) {
+    for (let x = 0; x < size; x++, i++) {
+      const limit = tolerance(d[i] ?? 0);
+      if (bend(y * size + inside(x), 1) > limit || bend(inside(y) * size + x, size) > limit) jumps[i] = 1;
     }
   }
   return jumps;
