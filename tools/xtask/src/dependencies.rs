@@ -60,7 +60,10 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "tongyou-transport",
         ],
     ),
-    ("tongyou-import", &["tongyou-protocol", "tongyou-render", "tongyou-scene"]),
+    (
+        "tongyou-import",
+        &["tongyou-protocol", "tongyou-render", "tongyou-scene"],
+    ),
     (
         "tongyou-sights",
         &["tongyou-protocol", "tongyou-render", "tongyou-scene"],

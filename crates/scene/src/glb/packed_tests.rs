@@ -94,7 +94,7 @@ fn packed_and_quantised_geometry_is_read() {
             (far.x - last).abs() < 1e-6 * last && (far.z - last).abs() < 1e-6 * last,
             "{far}"
         );
-        assert!(primitive.normals.iter().all(|n| n.distance(glam::Vec3::Y) < 1e-6));
+        assert!(primitive.normals.iter().all(|n| n.distance(Vec3::Y) < 1e-6));
         // Each triangle is there, whichever corner it begins with.
         assert!(primitive.indices.contains(&1599));
     }
@@ -250,7 +250,7 @@ fn points_are_read_where_they_stand() {
     let points = read_points(&glb(&root, &blob), "points", &Limits::default()).unwrap();
     assert_eq!(points.len(), 1600);
     // The node doubles everything.
-    assert_eq!(points[1599], glam::Vec3::new(39.0 * 3200.0, 0.0, 39.0 * 3200.0));
+    assert_eq!(points[1599], Vec3::new(39.0 * 3200.0, 0.0, 39.0 * 3200.0));
     let scene = read_points(&glb(&grid(false).0, &grid(false).1), "triangles", &Limits::default()).unwrap();
     assert!(scene.is_empty(), "triangles are no points");
 }

@@ -208,7 +208,9 @@ struct Seat {
 impl Seat {
     fn tick(&mut self, now: ServerTime, link: &dyn Link) {
         // Who has just left is told nothing any more.
-        let control = |body: server_message::Body| drop(link.send_control(ServerMessage::from(body).to_bytes()));
+        let control = |body: server_message::Body| {
+            let _ = link.send_control(ServerMessage::from(body).to_bytes());
+        };
         let coming = self.committed + 1;
         let prepare_at = i64::from(coming) * EPOCH_US - PREPARE_US - AHEAD_US;
         if self.announced < coming && now.0 >= prepare_at {

@@ -110,9 +110,12 @@ pub(super) fn make(job: &Job, lattice: &Lattice, part: &Part, share: f64, write:
     Ok(chunk)
 }
 
+/// A point of a deeper level, and that level.
+pub(super) type Deeper = (u32, Point);
+
 impl Chunk {
     /// The points left behind: those of the chunk's own cell, and deeper ones with their depths.
-    pub(super) fn load(&self) -> Result<(Vec<Point>, Vec<(u32, Point)>), Error> {
+    pub(super) fn load(&self) -> Result<(Vec<Point>, Vec<Deeper>), Error> {
         let mut all = Vec::new();
         split::read(&self.file, &mut |block| {
             all.extend_from_slice(block);
@@ -131,7 +134,7 @@ impl Chunk {
 /// The order of places in which neighbours are near each other.
 pub(super) fn order(lattice: &Lattice, cell: Cell, at: [u32; 3]) -> u64 {
     let local = (lattice.bits - cell.depth).min(31);
-    let mask = ((1_u64 << local) - 1) as u32;
+    let mask = u32::MAX.checked_shr(32 - local).unwrap_or(0);
     morton(at.map(|v| (v & mask) >> local.saturating_sub(21)))
 }
 
@@ -208,11 +211,12 @@ fn alone(lattice: &Lattice, cell: Cell, points: &[Point]) -> Vec<bool> {
         for offset in 0..27_i64 {
             let step = [offset / 9 - 1, offset / 3 % 3 - 1, offset % 3 - 1];
             let mut there = *cube;
-            for axis in 0..3 {
-                let moved = i64::from(cube.at[axis]) + step[axis];
-                let Ok(moved) = u32::try_from(moved) else { return false };
-                there.at[axis] = moved;
-                if moved >> halvings != cell.at[axis] {
+            for ((at, step), own) in there.at.iter_mut().zip(step).zip(cell.at) {
+                let Ok(moved) = u32::try_from(i64::from(*at) + step) else {
+                    return false;
+                };
+                *at = moved;
+                if moved >> halvings != own {
                     return false;
                 }
             }

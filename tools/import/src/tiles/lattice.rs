@@ -69,7 +69,8 @@ impl Lattice {
         let steps = ((p - DVec3::from(self.corner)) / self.step_m).round();
         let most = f64::from((1_u32 << self.bits) - 1);
         let inside = steps.cmpge(DVec3::ZERO).all() && steps.cmple(DVec3::splat(most)).all();
-        inside.then(|| Point {
+        // Outside the cube the numbers saturate, and are not used.
+        inside.then_some(Point {
             at: [steps.x as u32, steps.y as u32, steps.z as u32],
             rgb,
             pad: 0,

@@ -46,7 +46,6 @@ impl Near {
 
     fn slot(&self, key: u64) -> usize {
         let mask = self.table.len() - 1;
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask;
         while self.table[at].1 != EMPTY && self.table[at].0 != key {
             at = (at + 1) & mask;

@@ -27,6 +27,11 @@ impl Chance {
 const WHITE: [u8; 3] = [255; 3];
 const RED: [u8; 3] = [255, 0, 0];
 
+#[expect(clippy::cast_possible_truncation, reason = "some kilometres")]
+fn millimetres(v: f64) -> i64 {
+    (v * 1000.0).round() as i64
+}
+
 /// Writes a LAS 1.2 file of points in millimetres.
 pub(crate) fn write_las(path: &Path, points: impl Iterator<Item = ([f64; 3], [u8; 3])>, most: f64) -> u64 {
     let mut out = BufWriter::new(std::fs::File::create(path).unwrap());
@@ -48,7 +53,7 @@ pub(crate) fn write_las(path: &Path, points: impl Iterator<Item = ([f64; 3], [u8
     for (position, rgb) in points {
         let mut record = [0_u8; 26];
         for axis in 0..3 {
-            let units = (position[axis] * 1000.0).round() as i32;
+            let units = i32::try_from(millimetres(position[axis])).unwrap();
             record[axis * 4..axis * 4 + 4].copy_from_slice(&units.to_le_bytes());
             record[20 + axis * 2..22 + axis * 2].copy_from_slice(&(u16::from(rgb[axis]) * 257).to_le_bytes());
         }
@@ -191,7 +196,7 @@ fn tiles_hold_every_point_where_it_was() {
     let mut points: Vec<[f64; 3]> = walk(&out).into_iter().map(|(p, _)| p).collect();
     assert!(points.len() > 899_000, "{text}");
     // Two at one millimetre are one; apart from these each axis has the same values, up to where the origin lies.
-    let mut truth: Vec<[i64; 3]> = truth.iter().map(|p| p.map(|v| (v * 1000.0).round() as i64)).collect();
+    let mut truth: Vec<[i64; 3]> = truth.iter().map(|p| p.map(millimetres)).collect();
     truth.sort_unstable();
     truth.dedup();
     assert_eq!(points.len(), truth.len(), "{text}");
