@@ -15,13 +15,15 @@ pub enum Shader {
     PresentWarp,
     /// Draws people and rings over a layer.
     PresentFigures,
+    /// Draws local models over a layer, in its light.
+    PresentLocals,
 }
 
 impl Shader {
     /// Every module of the renderer.
     pub const ALL: [Self; 4] = [Self::Raster, Self::Shadow, Self::Shade, Self::ShadeEye];
     /// Every module of the native client.
-    pub const PRESENT: [Self; 2] = [Self::PresentWarp, Self::PresentFigures];
+    pub const PRESENT: [Self; 3] = [Self::PresentWarp, Self::PresentFigures, Self::PresentLocals];
 
     /// The module's name, for labels and messages.
     #[must_use]
@@ -33,6 +35,7 @@ impl Shader {
             Self::ShadeEye => "shade_eye",
             Self::PresentWarp => "present_warp",
             Self::PresentFigures => "present_figures",
+            Self::PresentLocals => "present_locals",
         }
     }
 
@@ -46,6 +49,7 @@ impl Shader {
             Self::ShadeEye => [COMMON, SKY, TONE, LIGHT, SHADE, VIEW_EYE].concat(),
             Self::PresentWarp => [PRESENT_COMMON, PRESENT_WARP].concat(),
             Self::PresentFigures => [PRESENT_COMMON, PRESENT_FIGURES].concat(),
+            Self::PresentLocals => [PRESENT_COMMON, TONE, PRESENT_LOCALS].concat(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Shader {
                 "fs_cover",
             ],
             Self::PresentFigures => &["vs_figure", "fs_figure"],
+            Self::PresentLocals => &["vs_local", "fs_local"],
         }
     }
 }
@@ -91,6 +96,7 @@ const VIEW_EYE: &str = include_str!("../wgsl/view_eye.wgsl");
 const PRESENT_COMMON: &str = include_str!("../wgsl/present_common.wgsl");
 const PRESENT_WARP: &str = include_str!("../wgsl/present_warp.wgsl");
 const PRESENT_FIGURES: &str = include_str!("../wgsl/present_figures.wgsl");
+const PRESENT_LOCALS: &str = include_str!("../wgsl/present_locals.wgsl");
 
 #[cfg(test)]
 mod tests {

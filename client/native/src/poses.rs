@@ -1,15 +1,20 @@
 //! `--poses`: what each eye would see, written as files. The base of tests that compare the client's picture with the truth.
 
 use crate::core::{Event, Headset, LocalJoint, LocalPose};
+use crate::near::{Key, Near};
 use crate::net::{self, Moment, Picture, Wearer};
-use crate::present::{self, Adapter, Eye, Image, Offscreen, Set};
+use crate::present::{self, Adapter, Eye, Image, Locals, Offscreen, Set};
 use glam::{Quat, Vec3};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tongyou_protocol::frame::Layer;
+use tongyou_scene::Scene;
 use tongyou_stream::receive::StreamId;
+use tongyou_transport::Link;
 
 /// Between the eyes, metres.
 const IPD_M: f32 = 0.064;
@@ -242,12 +247,14 @@ pub async fn capture(options: net::Options, poses: &[Pose], folder: &Path) -> Re
             newest,
             held,
             pictures: Vec::new(),
+            near: Near::new(|| {}),
         };
         net::run(options, &mut wearer, cancelled).await
     });
     let mut visit = Some(visit);
     let result = async {
         let mut records = Vec::new();
+        let mut models = BTreeMap::new();
         let mut begin = None;
         for (index, pose) in poses.iter().enumerate() {
             let _ = hold.send(Held::from(pose));
@@ -255,14 +262,15 @@ pub async fn capture(options: net::Options, poses: &[Pose], folder: &Path) -> Re
                 tokio::time::sleep_until(begin + Duration::from_secs_f64(pose.t_s.min(1e6))).await;
             }
             let there = tokio::time::timeout(PATIENCE, pictures.wait_for(Option::is_some)).await;
-            let layers: Option<Vec<Picture>> = match there {
-                Ok(Ok(layers)) => layers.clone(),
+            let shown: Option<Shown> = match there {
+                Ok(Ok(shown)) => shown.clone(),
                 Ok(Err(_)) => return Err(over(visit.take(), index).await),
                 Err(_) => None,
             };
-            let layers = layers.ok_or(Error::NoLayer { index })?;
+            let shown = shown.ok_or(Error::NoLayer { index })?;
             begin.get_or_insert_with(tokio::time::Instant::now);
-            records.push(write(&mut offscreen, layers, index, pose, folder)?);
+            let locals = upload(&offscreen, &mut models, shown.near);
+            records.push(write(&mut offscreen, (shown.layers, locals), index, pose, folder)?);
         }
         Ok(records)
     }
@@ -294,9 +302,32 @@ async fn over(visit: Option<Visit>, index: usize) -> Error {
     }
 }
 
+/// The models of a stop on the GPU, each once. One that can not be drawn is left out.
+fn upload(
+    offscreen: &Offscreen,
+    models: &mut BTreeMap<Key, Arc<Locals>>,
+    near: Vec<(Key, Arc<Scene>)>,
+) -> Vec<Arc<Locals>> {
+    let mut locals = Vec::new();
+    for (key, scene) in near {
+        if let Some(known) = models.get(&key) {
+            locals.push(Arc::clone(known));
+            continue;
+        }
+        match Locals::new(offscreen.gpu(), &scene).map(Arc::new) {
+            Ok(made) => {
+                models.insert(key, Arc::clone(&made));
+                locals.push(made);
+            }
+            Err(error) => tracing::warn!(%error, "without a local model"),
+        }
+    }
+    locals
+}
+
 fn write(
     offscreen: &mut Offscreen,
-    layers: Vec<Picture>,
+    (layers, locals): (Vec<Picture>, Vec<Arc<Locals>>),
     index: usize,
     pose: &Pose,
     folder: &Path,
@@ -319,6 +350,10 @@ fn write(
     }
     let base = offscreen.set(Layer::Base).ok_or(Error::NoLayer { index })?;
     let (tag, shape) = (*base.tag(), base.form().shape);
+    #[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit")]
+    let tour_time_s = tag.tour_time.0 as f64 / 1e6;
+    // At the instant of the picture, so that they fit it.
+    offscreen.stand(locals, tour_time_s);
     let images = pose.look(offscreen, tag.point)?;
     let names = ["left", "right"].map(|side| format!("{index:04}-{side}.png"));
     for (name, image) in names.iter().zip(&images) {
@@ -326,8 +361,6 @@ fn write(
         image.write_png(&path).map_err(|source| Error::File { path, source })?;
     }
     let [left, right] = names;
-    #[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit")]
-    let tour_time_s = tag.tour_time.0 as f64 / 1e6;
     Ok(Record {
         index,
         left,
@@ -370,19 +403,33 @@ impl From<&Pose> for Held {
     }
 }
 
+/// What is to be shown.
+#[derive(Clone)]
+struct Shown {
+    /// The newest pictures of all layers, the base among them.
+    layers: Vec<Picture>,
+    /// What stands near.
+    near: Vec<(Key, Arc<Scene>)>,
+}
+
 /// Someone who holds the head as the poses say.
 struct Holding {
-    /// The newest pictures of all layers of what is to be shown, its base among them.
-    newest: watch::Sender<Option<Vec<Picture>>>,
+    newest: watch::Sender<Option<Shown>>,
     held: watch::Receiver<Held>,
     /// The newest of each stream, the oldest first.
     pictures: Vec<(StreamId, Picture)>,
+    near: Arc<Near>,
 }
 
 impl Holding {
     /// Pictures come before and after the change that brings them on show.
     fn follow(&self, headset: &Headset) {
-        let Some(shown) = headset.shown() else { return };
+        let (Some(shown), Some(stop)) = (headset.shown(), headset.stop()) else {
+            return;
+        };
+        if !self.near.is_settled(&stop.local_models) {
+            return;
+        }
         let layers = || {
             let of_shown = self.pictures.iter().filter(|(stream, _)| stream.base() == shown);
             of_shown.map(|(_, picture)| picture)
@@ -390,10 +437,13 @@ impl Holding {
         let has_base = layers().any(|p| p.stream == shown);
         let ids = |p: &Picture| (p.stream, p.header.tag.set);
         self.newest.send_if_modified(|newest| {
-            let before: Vec<_> = newest.iter().flatten().map(ids).collect();
+            let before: Vec<_> = newest.iter().flat_map(|n| &n.layers).map(ids).collect();
             let changed = has_base && before != layers().map(ids).collect::<Vec<_>>();
             if changed {
-                *newest = Some(layers().cloned().collect());
+                *newest = Some(Shown {
+                    layers: layers().cloned().collect(),
+                    near: self.near.there(&stop.local_models),
+                });
             }
             changed
         });
@@ -419,8 +469,15 @@ impl Wearer for Holding {
         })
     }
 
-    fn on_event(&mut self, _at: Moment, _event: &Event, headset: &mut Headset) {
+    fn on_event(&mut self, _at: Moment, event: &Event, headset: &mut Headset) {
+        if let (Event::Welcome { .. } | Event::StopApplied(_), Some(stop)) = (event, headset.stop()) {
+            self.near.want(&stop.local_models);
+        }
         self.follow(headset);
+    }
+
+    fn on_link(&mut self, link: &Arc<dyn Link>) {
+        self.near.on_link(link.as_ref());
     }
 
     fn on_picture(&mut self, _at: Moment, picture: Picture) {

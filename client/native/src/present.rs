@@ -1,14 +1,15 @@
 //! Presenting: the newest complete set, warped by depth from the rendered point to an eye. `docs/presenting.md` is the
 //! description that the page follows too.
 //!
-//! [`Set`]s are made on any thread, a [`Layer`] holds those of one vantage on the GPU, a [`Presenter`] draws layers and [`Figure`]s for an
-//! [`Eye`]; [`Offscreen`] does all that without a window.
+//! [`Set`]s are made on any thread, a [`Layer`] holds those of one vantage on the GPU, a [`Presenter`] draws layers,
+//! [`Locals`] and [`Figure`]s for an [`Eye`]; [`Offscreen`] does all that without a window.
 
 mod eye;
 mod figures;
 mod gpu;
 mod layer;
 mod layout;
+mod locals;
 mod mesh;
 mod offscreen;
 mod pipelines;
@@ -22,6 +23,7 @@ pub use eye::Eye;
 pub use figures::{Figure, Joint, Ring, Things};
 pub use gpu::{Adapter, Gpu};
 pub use layer::Layer;
+pub use locals::Locals;
 pub use mesh::{FaceMesh, GRID, Relief};
 pub use offscreen::{Image, Offscreen};
 pub use presenter::{Presenter, Scene, Shown, Target};

@@ -11,6 +11,7 @@ mod things;
 mod view;
 mod wearer;
 
+use crate::near::Near;
 use crate::ticket::Ticket;
 use crate::{net, present};
 use app::App;
@@ -74,11 +75,17 @@ pub fn run(mut options: Options, runtime: &tokio::runtime::Handle) -> Result<End
         ..options.net.clone()
     };
     let clock = net.clock;
+    let waker = event_loop.create_proxy();
+    let near = Near::new(move || {
+        // A window that is gone needs no news.
+        let _ = waker.send_event(FromNet::Woken);
+    });
     let mut wearer = wearer::AtWindow::new(
         Arc::clone(&shared),
         event_loop.create_proxy(),
         told,
         options.ticket.take(),
+        Arc::clone(&near),
     );
     let proxy = event_loop.create_proxy();
     let visit = runtime.spawn(async move {
@@ -90,7 +97,7 @@ pub fn run(mut options: Options, runtime: &tokio::runtime::Handle) -> Result<End
     let pad = gamepad::Shared::default();
     let waker = event_loop.create_proxy();
     pad.watch(move || waker.send_event(FromNet::Woken).is_ok());
-    let mut app = App::new(&options, clock, shared, tell, pad);
+    let mut app = App::new(&options, clock, shared, tell, (pad, near));
     let looped = event_loop.run_app(&mut app).map_err(|e| no_window(&e));
     // Good-bye is said before the process ends.
     cancel.send_replace(true);

@@ -35,6 +35,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         &[
             "tongyou-media",
             "tongyou-protocol",
+            "tongyou-scene",
             "tongyou-shaders",
             "tongyou-stream",
             "tongyou-transport",

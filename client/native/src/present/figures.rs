@@ -293,7 +293,7 @@ fn color_of(headset: u16) -> Vec3 {
 }
 
 /// Of display values.
-fn linear(rgb: [u8; 3]) -> Vec3 {
+pub(super) fn linear(rgb: [u8; 3]) -> Vec3 {
     Vec3::from(rgb.map(|c| {
         let c = f32::from(c) / 255.0;
         if c <= 0.040_45 {

@@ -56,6 +56,46 @@ pub(super) struct Instance {
     pub(super) look: Vec4,
 }
 
+/// `Sun` of `present_locals.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Sun {
+    pub(super) ambient: [Vec4; 9],
+    pub(super) key: Vec4,
+    pub(super) key_light: Vec4,
+}
+
+/// `Surface` of `present_locals.wgsl`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Surface {
+    pub(super) base_color: Vec4,
+    pub(super) emissive: Vec4,
+    pub(super) alpha_cutoff: f32,
+    pub(super) double_sided: f32,
+    pub(super) unlit: f32,
+    pub(super) unused: f32,
+}
+
+/// `Vertex` of `present_locals.wgsl`, a vertex buffer.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct LocalVertex {
+    pub(super) position: [f32; 3],
+    pub(super) normal: [f32; 3],
+    pub(super) tangent: [f32; 4],
+    pub(super) place: [f32; 2],
+    pub(super) tint: [u8; 4],
+}
+
+/// `Node` of `present_locals.wgsl`, a vertex buffer.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct LocalNode {
+    pub(super) world_from_node: Mat4,
+    pub(super) normal: [Vec4; 3],
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -97,6 +137,19 @@ mod tests {
         let figures = structs(Shader::PresentFigures);
         check!(figures, "Eye", Eye, clip_from_world, point);
         check!(figures, "Light", Light, ambient, key);
+        let locals = structs(Shader::PresentLocals);
+        check!(locals, "Sun", Sun, ambient, key, key_light);
+        check!(
+            locals,
+            "Surface",
+            Surface,
+            base_color,
+            emissive,
+            alpha_cutoff,
+            double_sided,
+            unlit,
+            unused
+        );
         let warp = structs(Shader::PresentWarp);
         check!(warp, "Eye", Eye, clip_from_world, point);
         check!(

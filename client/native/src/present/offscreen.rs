@@ -1,6 +1,6 @@
 //! Presenting without a window: pictures as an eye would see them.
 
-use super::{Adapter, Error, Eye, Gpu, Layer, Presenter, Result, Scene, Set, Shown, Target, Things};
+use super::{Adapter, Error, Eye, Gpu, Layer, Locals, Presenter, Result, Scene, Set, Shown, Target, Things};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Offscreen {
     layer: Layer,
     /// The newest of each layer.
     sets: BTreeMap<Number, Set>,
+    /// With the instant at which they are shown, seconds of tour time.
+    locals: (Vec<Arc<Locals>>, f64),
     canvas: Option<Canvas>,
 }
 
@@ -81,6 +83,7 @@ impl Offscreen {
             presenter,
             layer: Layer::default(),
             sets: BTreeMap::new(),
+            locals: (Vec::new(), 0.0),
             canvas: None,
         })
     }
@@ -129,6 +132,11 @@ impl Offscreen {
         self.gpu.check("uploading a set")
     }
 
+    /// From now on these models stand in the layer, as they are at a tour time, seconds.
+    pub fn stand(&mut self, locals: Vec<Arc<Locals>>, at_s: f64) {
+        self.locals = (locals, at_s);
+    }
+
     /// What an eye sees of the layer. Without one everything is a hole.
     ///
     /// # Errors
@@ -149,10 +157,13 @@ impl Offscreen {
             return Err(Error::Size { width, height });
         };
         let view = canvas.color.create_view(&wgpu::TextureViewDescriptor::default());
+        let locals: Vec<&Locals> = self.locals.0.iter().map(Arc::as_ref).collect();
         let scene = Scene {
             shown: Some(Shown::whole(&self.layer)),
             leaving: None,
             things,
+            locals: &locals,
+            locals_at_s: self.locals.1,
         };
         self.presenter.draw(&self.gpu, (&view, &canvas.target), eye, scene);
         canvas.read(&self.gpu)

@@ -120,7 +120,7 @@ pub(super) const fn uniform(binding: u32) -> BindGroupLayoutEntry {
     entry(binding, ty)
 }
 
-const fn texture(
+pub(super) const fn texture(
     binding: u32,
     sample_type: TextureSampleType,
     view_dimension: TextureViewDimension,
@@ -133,7 +133,7 @@ const fn texture(
     entry(binding, ty)
 }
 
-const fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
+pub(super) const fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
     BindGroupLayoutEntry {
         binding,
         visibility: ShaderStages::VERTEX_FRAGMENT,

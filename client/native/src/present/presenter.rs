@@ -3,11 +3,13 @@
 use super::figures::{Painter, Things};
 use super::layer::Maker;
 use super::layout;
+use super::locals::{Artist, Locals};
 use super::pipelines::{DEPTH, Pipelines};
 use super::relief::Placed;
 use super::textures::{self, Textures};
 use super::{Error, Eye, Gpu, Layer, Result, Set};
 use glam::{Quat, Vec3};
+use tongyou_protocol::frame::Shape;
 use wgpu::{BufferUsages, TextureFormat, TextureUsages};
 
 /// Behind everything: what is seen before the first set. Display values, alpha 0: nothing was drawn there.
@@ -47,6 +49,10 @@ pub struct Scene<'a> {
     pub leaving: Option<(Shown<'a>, f32)>,
     /// What stands in it.
     pub things: Things<'a>,
+    /// Models that the layer does not show; a flat camera's layer does.
+    pub locals: &'a [&'a Locals],
+    /// The instant at which they are shown, seconds of tour time.
+    pub locals_at_s: f64,
 }
 
 /// Pipelines for one colour format.
@@ -60,6 +66,7 @@ pub struct Presenter {
     eye: wgpu::Buffer,
     eye_group: wgpu::BindGroup,
     painter: Painter,
+    artist: Artist,
 }
 
 impl<'a> Shown<'a> {
@@ -149,6 +156,7 @@ impl Presenter {
             ..wgpu::SamplerDescriptor::default()
         });
         let painter = Painter::new(gpu, &pipelines, format);
+        let artist = Artist::new(gpu, &pipelines, format);
         Self {
             format,
             nothing: Nothing::new(gpu),
@@ -158,6 +166,7 @@ impl Presenter {
             eye,
             eye_group,
             painter,
+            artist,
         }
     }
 
@@ -193,6 +202,12 @@ impl Presenter {
         }
         let batch =
             shown.and_then(|(layer, _)| Some((layer, self.painter.prepare(gpu, scene.things, eye, layer.tag()?))));
+        let shows_them = |layer: &Layer| layer.form().is_some_and(|form| form.shape == Shape::Flat);
+        let local_to = shown.filter(|(layer, _)| !shows_them(layer)).map(|(layer, _)| layer);
+        if let Some(tag) = local_to.and_then(Layer::tag) {
+            let presence = 1.0 - leaving.map_or(0.0, |(_, _, left)| left);
+            Artist::prepare(gpu, scene.locals, scene.locals_at_s, tag, presence);
+        }
         let mut encoder = gpu
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -218,6 +233,10 @@ impl Presenter {
                     a: left,
                 });
                 pass.draw(0..3, 0..1);
+            }
+            if let Some(layer) = local_to {
+                layer.bind(&mut pass);
+                self.artist.draw(&mut pass, scene.locals);
             }
             if let Some((layer, batch)) = &batch {
                 layer.bind(&mut pass);

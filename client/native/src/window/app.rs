@@ -8,13 +8,15 @@ use super::things::{self, People};
 use super::view::View;
 use super::wearer::{FromNet, Known, Shared};
 use super::{End, Error, Options};
+use crate::near::{Key, Near};
 use crate::net::{self, Machine, Presented};
-use crate::present::{Eye, Layer, Things};
+use crate::present::{Eye, Gpu, Layer, Locals, Things};
 use glam::Vec3;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tongyou_protocol::control::PlacementKind;
+use tongyou_protocol::control::{LocalModel, PlacementKind};
 use tongyou_protocol::frame::Shape;
 use winit::application::ApplicationHandler;
 use winit::dpi::LogicalSize;
@@ -53,6 +55,9 @@ pub(super) struct App {
     /// The ring that was hinted at to the server, and when.
     hinted: Option<(u32, Instant)>,
     people: People,
+    near: Arc<Near>,
+    /// Of the present stop, on the GPU; `None` where that failed.
+    locals: BTreeMap<Key, Option<Locals>>,
     /// 0 black, 1 as rendered.
     brightness: f32,
     /// Of the last frame.
@@ -72,7 +77,7 @@ impl App {
         clock: Machine,
         shared: Arc<Shared>,
         tell: watch::Sender<Option<Presented>>,
-        pad: gamepad::Shared,
+        (pad, near): (gamepad::Shared, Arc<Near>),
     ) -> Self {
         Self {
             size: options.size,
@@ -89,6 +94,8 @@ impl App {
             aims_ahead: false,
             hinted: None,
             people: People::default(),
+            near,
+            locals: BTreeMap::new(),
             brightness: 1.0,
             eye: None,
             hot: None,
@@ -200,8 +207,20 @@ impl App {
             let rings = things::drawn(&things::rings(&known), self.hot);
             (self.people.figures(&known, now), rings)
         };
+        let stop_models = known.stop.as_ref().filter(|_| !waits).map(|s| &s.local_models[..]);
+        if let Some(models) = stop_models {
+            upload(&mut self.locals, &canvas.gpu, &self.near, models);
+        }
+        let machine_us = self.clock.now().machine_us;
+        let at_s = known.tour_time_s(machine_us);
+        let locals: Vec<&Locals> = match (stop_models, at_s) {
+            (Some(_), Some(_)) => self.locals.values().flatten().collect(),
+            _ => Vec::new(),
+        };
+        let lives = locals.iter().any(|local| local.moves());
         let frame = Frame {
             now,
+            locals: (&locals, at_s.unwrap_or_default()),
             brightness: self.brightness,
             things: Things {
                 figures: &figures,
@@ -218,7 +237,7 @@ impl App {
         }
         self.eye = Some(eye);
         let settles = (goal - self.brightness).abs() > 0.01;
-        self.is_dirty = moves || settles || comes || points || self.stage.is_fading() || !figures.is_empty();
+        self.is_dirty = moves || settles || comes || points || self.stage.is_fading() || lives || !figures.is_empty();
         if let Some((stream, set, _)) = shown {
             let machine_us = self.clock.now().machine_us;
             self.tell.send_if_modified(|told| {
@@ -440,6 +459,19 @@ impl ApplicationHandler<FromNet> for App {
             window.request_redraw();
         }
         event_loop.set_control_flow(ControlFlow::WaitUntil(next));
+    }
+}
+
+/// Puts what a stop has on the GPU, and takes off what it has not.
+fn upload(locals: &mut BTreeMap<Key, Option<Locals>>, gpu: &Gpu, near: &Near, models: &[LocalModel]) {
+    let there = near.there(models);
+    locals.retain(|key, _| there.iter().any(|(k, _)| k == key));
+    for (key, scene) in there {
+        locals.entry(key).or_insert_with(|| {
+            let made = Locals::new(gpu, &scene);
+            made.inspect_err(|error| tracing::warn!(%error, "without a local model"))
+                .ok()
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is on show: the layer of the present vantage, the one before it while they cross-fade, those being prepared.
 
 use super::aim::Ground;
-use crate::present::{Eye, Gpu, Layer, Presenter, Scene, Set, Shown, Target, Things};
+use crate::present::{Eye, Gpu, Layer, Locals, Presenter, Scene, Set, Shown, Target, Things};
 use glam::{Quat, Vec3};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ pub(super) struct Frame<'a> {
     /// 0 black, 1 as rendered.
     pub(super) brightness: f32,
     pub(super) things: Things<'a>,
+    /// What stands near, and when, seconds of tour time.
+    pub(super) locals: (&'a [&'a Locals], f64),
 }
 
 /// How the view is to change with what is shown.
@@ -162,6 +164,8 @@ impl Stage {
             }),
             leaving,
             things: frame.things,
+            locals: frame.locals.0,
+            locals_at_s: frame.locals.1,
         };
         presenter.draw(gpu, (color, target), eye, scene);
     }

@@ -3,6 +3,7 @@
 use super::input::Wish;
 use super::view::View;
 use crate::core::{Event, Headset, LocalJoint, LocalPose};
+use crate::near::Near;
 use crate::net::{self, Display, Moment, Picture, Presented, Wearer};
 use crate::present::{self, Set};
 use crate::ticket::Ticket;
@@ -15,6 +16,7 @@ use tongyou_protocol::HeadsetId;
 use tongyou_protocol::control::{self, Placement};
 use tongyou_protocol::datagram::Body;
 use tongyou_stream::receive::StreamId;
+use tongyou_transport::Link;
 use winit::event_loop::EventLoopProxy;
 
 /// What the network's side says to the window.
@@ -23,7 +25,7 @@ pub(super) enum FromNet {
     Set(StreamId, Box<Set>),
     /// Something of [`Known`] has changed.
     News,
-    /// A gamepad was used.
+    /// A gamepad was used, or a local model has come.
     Woken,
     /// The visit is over.
     Over(Result<net::End, net::Error>),
@@ -57,6 +59,17 @@ pub(super) struct Known {
     pub(super) notice: Option<String>,
     /// The others, relative to the stop's pose origin, and when they were so, machine µs.
     pub(super) others: (i64, Vec<(HeadsetId, Body)>),
+    /// A machine time and the tour time then, µs.
+    pub(super) tour_time: Option<(i64, i64)>,
+}
+
+impl Known {
+    /// Tour time at a machine time, seconds.
+    pub(super) fn tour_time_s(&self, machine_us: i64) -> Option<f64> {
+        let (machine, tour) = self.tour_time?;
+        #[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit")]
+        Some((tour + machine_us - machine) as f64 / 1e6)
+    }
 }
 
 /// What the wearer does.
@@ -86,6 +99,7 @@ pub(super) struct AtWindow {
     told: watch::Receiver<Option<Presented>>,
     pictures: Sender<Picture>,
     ticket: Option<Ticket>,
+    near: Arc<Near>,
 }
 
 impl AtWindow {
@@ -94,6 +108,7 @@ impl AtWindow {
         proxy: EventLoopProxy<FromNet>,
         told: watch::Receiver<Option<Presented>>,
         ticket: Option<Ticket>,
+        near: Arc<Near>,
     ) -> Self {
         let (pictures, queue) = channel();
         let to = proxy.clone();
@@ -104,6 +119,7 @@ impl AtWindow {
             told,
             pictures,
             ticket,
+            near,
         }
     }
 
@@ -118,6 +134,9 @@ impl AtWindow {
         let others = headset.avatars(at.client);
         let mut known = self.shared.known();
         known.others = (at.machine_us, others);
+        if let Some(tour) = headset.tour_time_at(at.client) {
+            known.tour_time = Some((at.machine_us, tour.0));
+        }
         let title = |text: Option<&control::Text>| text.map(|t| t.zh.clone()).unwrap_or_default();
         if let Some(tour) = headset.tour() {
             known.tour = title(tour.title.as_ref());
@@ -187,6 +206,9 @@ impl Wearer for AtWindow {
         if let Some(ticket) = &mut self.ticket {
             ticket.on_event(event, headset);
         }
+        if matches!(event, Event::Welcome { .. } | Event::StopApplied(_)) {
+            self.near.want(&models(headset));
+        }
         match event {
             Event::Complete(_) | Event::PictureDropped { .. } => return,
             Event::Notice { message, .. } => {
@@ -204,6 +226,10 @@ impl Wearer for AtWindow {
         let _ = self.pictures.send(picture);
     }
 
+    fn on_link(&mut self, link: &Arc<dyn Link>) {
+        self.near.on_link(link.as_ref());
+    }
+
     fn display(&self) -> Display {
         Display::Real(self.told.clone())
     }
@@ -211,6 +237,14 @@ impl Wearer for AtWindow {
     fn on_decode_error(&mut self, _at: Moment, message: &str) {
         tracing::error!(message, "decoding");
     }
+}
+
+/// The local models of the present stop, and of the next one, to which the guide will probably go.
+fn models(headset: &Headset) -> Vec<control::LocalModel> {
+    let next = headset.current().map(|c| c.stop as usize + 1);
+    let next = headset.tour().and_then(|tour| tour.stops.get(next?));
+    let stops = headset.stop().into_iter().chain(next);
+    stops.flat_map(|stop| stop.local_models.clone()).collect()
 }
 
 /// Makes sets of pictures, the newest of each stream, until nobody sends any or wants any.
