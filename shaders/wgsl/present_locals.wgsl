@@ -110,7 +110,8 @@ fn fs_local(in: Varying, @builtin(front_facing) faces: bool) -> @location(0) vec
     }
     n = select(-n, n, front);
     let lit = ambient_on(n) + sun.key_light.rgb * max(dot(n, sun.key.xyz), 0.0);
-    let light = mix(lit, vec3(1.0), surface.unlit);
-    let display = tone_map((base.rgb * light + glow) * sun.key.w);
+    // What is unlit is shown as it is, as the server does.
+    let toned = tone_map((base.rgb * lit + glow) * sun.key.w);
+    let display = select(toned, srgb_encode(base.rgb), surface.unlit > 0.5);
     return vec4(display * layer.brightness, base.a);
 }

@@ -213,6 +213,17 @@ fn a_model_stands_where_a_direct_rendering_has_it_before_the_wall_and_behind_the
 }
 
 #[test]
+fn what_is_unlit_shows_its_own_colour() {
+    let Some(mut offscreen) = room() else { return };
+    let mut scene = block(Vec3::new(0.0, 0.0, -1.5), 0.0);
+    scene.materials[0].unlit = true;
+    let image = look(&mut offscreen, "unlit", &scene, 0.0, Vec3::ZERO);
+    // 0.35 of the light, encoded as sRGB.
+    let [r, g, b, _] = image.pixel(SIZE / 2, SIZE / 2);
+    assert!([r, g, b].iter().all(|c| c.abs_diff(160) <= 1), "{r} {g} {b}");
+}
+
+#[test]
 fn behind_the_wall_nothing_is_seen_of_it() {
     let Some(mut offscreen) = room() else { return };
     let without = offscreen.look(eye(Vec3::ZERO), SIZE, SIZE).unwrap();
