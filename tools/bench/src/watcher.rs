@@ -11,7 +11,7 @@ use tongyou_client::net::Machine;
 use tongyou_media::decode::{Decoder, OpenH264, Picture};
 use tongyou_protocol::datagram::Datagram;
 use tongyou_protocol::depth::Cube;
-use tongyou_protocol::frame::Frame;
+use tongyou_protocol::frame::{Frame, Layer};
 use tongyou_protocol::{ClientTime, SetId};
 use tongyou_stream::jitter::instant_us;
 use tongyou_stream::receive::{Complete, StreamId};
@@ -54,7 +54,8 @@ struct Watcher {
     machine: Machine,
     notes: Notes,
     arrived: BTreeMap<SetId, i64>,
-    decoder: Option<(StreamId, OpenH264)>,
+    /// One for each layer, as in a headset.
+    decoders: BTreeMap<StreamId, OpenH264>,
     pictures: BTreeMap<SetId, Picture>,
     cubes: BTreeMap<SetId, Arc<Cube>>,
     shown: Option<Picture>,
@@ -83,7 +84,7 @@ pub async fn watch_until(
         machine: Machine::default(),
         notes: Notes::default(),
         arrived: BTreeMap::new(),
-        decoder: None,
+        decoders: BTreeMap::new(),
         pictures: BTreeMap::new(),
         cubes: BTreeMap::new(),
         shown: None,
@@ -186,11 +187,18 @@ impl Watcher {
 
     fn decode(&mut self, frame: &Frame) -> Result<()> {
         let stream = StreamId::of(&frame.header);
-        if self.decoder.as_ref().is_none_or(|(of, _)| *of != stream) {
-            self.decoder = Some((stream, OpenH264::new()?));
+        if !self.decoders.contains_key(&stream) {
+            // Layers of a vantage that is not shown any more come no more.
+            self.decoders
+                .retain(|of, _| (of.epoch, of.vantage) == (stream.epoch, stream.vantage));
+            self.decoders.insert(stream, OpenH264::new()?);
         }
-        let (_, decoder) = self.decoder.as_mut().context("no decoder")?;
+        let decoder = self.decoders.get_mut(&stream).context("no decoder")?;
         let picture = decoder.decode(&frame.payload)?;
+        // What is measured is the base; the other layers only cost their decoding.
+        if stream.layer != Layer::Base {
+            return Ok(());
+        }
         self.pictures.insert(frame.header.tag.set, picture);
         if self.pictures.len() > 16 {
             self.pictures.pop_first();
@@ -200,6 +208,9 @@ impl Watcher {
 
     fn complete(&mut self, set: &Complete) -> Result<()> {
         let id = set.color.tag.set;
+        if set.stream.layer != Layer::Base {
+            return Ok(());
+        }
         let keyframe = set.depth_keyframe.as_ref().map(|f| self.cube(f, None)).transpose()?;
         let depth = set.depth.as_ref().with_context(|| format!("set {id} has no depth"))?;
         self.cube(depth, keyframe.as_deref())?;
