@@ -32,13 +32,7 @@ impl Site {
     }
 
     fn draft(&self) -> Draft {
-        draft(
-            &Shell {
-                triangles: self.0.clone(),
-            },
-            None,
-        )
-        .unwrap()
+        draft(&Shell::of(self.0.clone()), None).unwrap()
     }
 }
 
@@ -75,9 +69,7 @@ fn people_stand_around_a_tower_and_face_it() {
 
 /// Columns and ground of a site.
 fn floor_of(site: &Site) -> (Columns, floor::Floor) {
-    let shell = Shell {
-        triangles: site.0.clone(),
-    };
+    let shell = Shell::of(site.0.clone());
     let (low, high) = shell.bounds().unwrap();
     let plan = Plan::over(Vec2::new(low.x, low.z), Vec2::new(high.x, high.z), STEP_M, MOST_COLUMNS);
     let columns = Columns::new(plan, &shell.triangles).unwrap();
