@@ -1,6 +1,6 @@
 //! What is wrong, too fast or made to hurt: a clear word to the sender and in the log, and the tour goes on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use glam::{Quat, Vec3};
@@ -151,8 +151,16 @@ impl Suspect {
             _ => None,
         });
         let message = told.await;
-        let log = server.log();
-        assert!(log.contains(&message), "{message:?} is not in the log:\n{log}");
+        // The log comes through a pipe, and may come a moment later.
+        let until = Instant::now() + Duration::from_secs(2);
+        while !server.log().contains(&message) {
+            assert!(
+                Instant::now() < until,
+                "{message:?} is not in the log:\n{}",
+                server.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
